@@ -1,0 +1,1 @@
+"""What a person runs: the `seegvox` command. Nothing imports this room."""

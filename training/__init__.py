@@ -1,0 +1,1 @@
+"""Recordings to a bundle: data, targets, losses, training, evaluation, export."""
