@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from functools import cached_property
 
 HOP = Fraction(15, 1000)
 ENCODER_RATE_HZ = 100
@@ -42,7 +42,13 @@ class HopClock:
 
     def end(self, k: int) -> int:
         """Index of the first sample after hop `k`; `end(-1)` is 0."""
-        return ceil((k + 1) * self.hop * self.fs)
+        over, under = self._samples_per_hop
+        return -(-(k + 1) * over // under)
+
+    @cached_property
+    def _samples_per_hop(self) -> tuple[int, int]:
+        # Plain integers: exact fractions cost microseconds on the hop path.
+        return (self.hop * self.fs).as_integer_ratio()
 
     def hops_in(self, samples: int) -> int:
         """Number of whole hops in the first `samples` samples."""

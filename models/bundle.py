@@ -1,0 +1,165 @@
+"""The bundle: the deployable model folder. Data only; no code in it, no pickle.
+
+    spec.json            what it is (models/spec.py)
+    encoder_step.onnx    `stride` samples -> one encoder frame
+    decoder_step.onnx    memory -> one mel frame
+    arrays.npz           filter sections, feature statistics, mel matrix
+    golden.npz           a few seconds of input and what every stage must make of it
+    SHA256SUMS           of every file above; its own SHA-256 is the bundle's hash
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from models import mel
+from models.errors import BundleError
+from models.files import new_folder, sha256
+from models.frontend import FrontEnd, Statistics
+from models.spec import SCHEMA_VERSION, BundleSpec
+
+SPEC, ARRAYS, GOLDEN, SUMS = "spec.json", "arrays.npz", "golden.npz", "SHA256SUMS"
+ENCODER, DECODER = "encoder_step.onnx", "decoder_step.onnx"
+FILES = (SPEC, ENCODER, DECODER, ARRAYS, GOLDEN)
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are what they were when it was written."""
+
+    path: Path
+    spec: BundleSpec
+    hash: str
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """Filter sections, statistics, mel matrix."""
+        return _load_npz(self.path / ARRAYS)
+
+    def golden(self) -> Arrays:
+        """Input and expected output of every stage."""
+        return _load_npz(self.path / GOLDEN)
+
+    def front_end(self) -> FrontEnd:
+        """A fresh front end with this bundle's filters and statistics."""
+        spec, arrays = self.spec, self.arrays
+        sections = [arrays[f"sections.{i}"] for i in range(len(spec.front_end.bands))]
+        statistics = Statistics(arrays["mean"], arrays["std"])
+        return FrontEnd(spec.front_end, spec.contacts, spec.fs_hz, statistics, sections)
+
+
+def front_end_arrays(front_end: FrontEnd, statistics: Statistics) -> Arrays:
+    """The content of `arrays.npz`."""
+    sections = {f"sections.{i}": s for i, s in enumerate(front_end.sections)}
+    return {
+        **sections,
+        "mean": statistics.mean,
+        "std": statistics.std,
+        "mel_basis": np.array(mel.vocoder_basis()),
+    }
+
+
+def write_bundle(
+    path: Path,
+    spec: BundleSpec,
+    graphs: Mapping[str, Path],
+    arrays: Arrays,
+    golden: Arrays,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle, whole or not at all.
+
+    Raises
+    ------
+    BusyOutputError
+        If `path` exists and `overwrite` is not set.
+    """
+    with new_folder(path, overwrite) as folder:
+        (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
+        shutil.copyfile(graphs["encoder"], folder / ENCODER)
+        shutil.copyfile(graphs["decoder"], folder / DECODER)
+        np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(folder / GOLDEN, **golden)  # type: ignore[arg-type]
+        sums = "".join(f"{sha256(folder / name)}  {name}\n" for name in FILES)
+        (folder / SUMS).write_text(sums)
+    return load_bundle(path)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle, verifying every hash, then the schema version, then the spec.
+
+    Raises
+    ------
+    BundleError
+        If anything is missing, altered, of a newer schema or inconsistent.
+    """
+    if not (path / SUMS).is_file():
+        raise BundleError(
+            f"{path} holds no {SUMS}", "a bundle folder", "give the folder that export wrote"
+        )
+    _verify(path)
+    spec = _read_spec(path / SPEC)
+    bundle = Bundle(path, spec, sha256(path / SUMS))
+    if not np.allclose(bundle.arrays["mel_basis"], mel.vocoder_basis(), rtol=0, atol=1e-9):
+        raise BundleError(
+            f"{path}: its mel matrix is not this version's",
+            "the same mel definition",
+            "export the bundle again with this version",
+        )
+    return bundle
+
+
+def _verify(path: Path) -> None:
+    lines = (path / SUMS).read_bytes().decode("ascii", "replace").splitlines()
+    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if set(listed) != set(FILES):
+        raise BundleError(
+            f"{path / SUMS} lists {sorted(listed)}",
+            f"exactly {sorted(FILES)}",
+            "the file is damaged: copy the bundle again",
+        )
+    for name, digest in listed.items():
+        found = sha256(path / name) if (path / name).is_file() else "no file"
+        if found != digest:
+            raise BundleError(
+                f"{path / name} has SHA-256 {found[:16]}",
+                f"{digest[:16]} as {SUMS} says",
+                "the bundle is damaged or was edited: copy or export it again",
+            )
+
+
+def _read_spec(path: Path) -> BundleSpec:
+    raw = json.loads(path.read_text())
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{path} has schema version {version}",
+            f"{SCHEMA_VERSION}",
+            "update seegvox, or export the bundle with this version",
+        )
+    try:
+        return BundleSpec.model_validate(raw)
+    except ValidationError as err:
+        first = err.errors()[0]
+        raise BundleError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            "a spec that this version wrote",
+            "export the bundle again",
+        ) from err
+
+
+def _load_npz(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

@@ -1,0 +1,79 @@
+"""The two step modules that are exported: flat, named states in and out, batch 1, static shapes.
+
+An input `state.x` belongs to the output `next.x`; everything else is data of this step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.causal import CausalNetwork, Memory
+from models.networks.decoder import DecoderState
+from models.networks.encoder import EncoderState
+
+Named = dict[str, Tensor]
+
+
+class EncoderStep(nn.Module):
+    """`stride` samples to one encoder frame and its attention key."""
+
+    outputs = ("frame", "key")
+
+    def __init__(self, network: CausalNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def example(self) -> Named:
+        """Cold-start inputs, in the order of `forward`."""
+        state = self.network.encoder.initial_state(1)
+        samples = torch.zeros(1, self.network.stride, self.network.channels)
+        tails = {f"state.tail{i}": tail for i, tail in enumerate(state.tails)}
+        return {"samples": samples, "state.hidden": state.hidden, **tails}
+
+    def forward(self, samples: Tensor, hidden: Tensor, *tails: Tensor) -> tuple[Tensor, ...]:
+        """Frame `(1, size)`, key `(1, attention size)`, next states in the order of the inputs."""
+        frames, state = self.network.encoder(samples, EncoderState(list(tails), hidden))
+        key = self.network.decoder.attention.keys(frames)
+        return frames[:, 0], key[:, 0], state.hidden, *state.tails
+
+
+class DecoderStep(nn.Module):
+    """The memory to one natural-log mel frame."""
+
+    outputs = ("mel",)
+
+    def __init__(self, network: CausalNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def example(self) -> Named:
+        """Cold-start inputs, in the order of `forward`."""
+        spec, places = self.network.spec, self.network.places
+        state = self.network.decoder.initial_state(1)
+        tails = enumerate(self.network.postnet.initial_tails(1))
+        return {
+            "memory": torch.zeros(1, places, spec.encoder_size),
+            "keys": torch.zeros(1, places, spec.attention_size),
+            "valid": torch.zeros(1, places),
+            "state.alignment": state.alignment,
+            "state.last": state.last,
+            "state.hidden": state.hidden,
+            **{f"state.tail{i}": tail for i, tail in tails},
+        }
+
+    def forward(
+        self,
+        memory: Tensor,
+        keys: Tensor,
+        valid: Tensor,
+        alignment: Tensor,
+        last: Tensor,
+        hidden: Tensor,
+        *tails: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Mel `(1, bands)`, next states in the order of the inputs."""
+        mel, state, carried = self.network.decode_hop(
+            Memory(memory, keys, valid), DecoderState(alignment, last, hidden), list(tails)
+        )
+        return mel, *state, *carried

@@ -1,0 +1,196 @@
+"""The path of a hop; the one place that knows all the stages.
+
+    samples -> front end -> encoder ticks -> decoder tick -> vocoder -> limiter -> audio
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle import DECODER, ENCODER, Bundle
+from models.frontend import FrontEnd
+from models.hops import HopClock
+from models.mel import BANDS, LOG_FLOOR, VOCODER_RATE
+from models.streaming import Floats, Stage, total_latency
+from realtime.decoder import Decoder
+from realtime.encoder import Encoder
+from realtime.graph import OnnxGraph, StepGraph
+from realtime.limiter import Limiter, LimiterSettings
+from realtime.vocoders import make_vocoder
+
+WARM_UP_STEPS = 30
+
+
+@dataclass(slots=True)
+class Hop:
+    """One hop on its way; the pipeline fills the same object again for the next.
+
+    Times are seconds on the pipeline's clock; the stage fields say when each stage was done.
+    """
+
+    index: int = 0
+    first_sample: int = 0
+    last_sample: int = 0
+    lsl_time: float = 0.0
+    available: float = 0.0
+    started: float = 0.0
+    front_end: float = 0.0
+    encoder: float = 0.0
+    decoder: float = 0.0
+    vocoder: float = 0.0
+    masked: int = 0
+    finite: bool = True
+    mel: Floats = field(default_factory=lambda: np.zeros(BANDS, np.float32))
+    audio: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+class Pipeline:
+    """A `Stage` from microvolts `(n, contacts)` to audio at 16 kHz, `240` samples a hop.
+
+    Parameters
+    ----------
+    clock : the hop clock.
+    front_end, encoder, decoder, vocoder, limiter : the stages.
+    now : the clock that hops are stamped with.
+    """
+
+    def __init__(
+        self,
+        clock: HopClock,
+        front_end: FrontEnd,
+        encoder: Encoder,
+        decoder: Decoder,
+        vocoder: Stage,
+        limiter: Limiter,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.clock, self._now = clock, now
+        self.front_end, self.encoder, self.decoder = front_end, encoder, decoder
+        self.vocoder, self.limiter = vocoder, limiter
+        self._stages: tuple[Stage, ...] = (front_end, encoder, decoder, vocoder, limiter)
+        longest = max(clock.end(k) - clock.end(k - 1) for k in range(clock.hop.denominator))
+        self._pending: Floats | None = None
+        self._longest = longest
+        self._hop = Hop()
+        self.reset()
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Bundle,
+        vocoder: str = "phase",
+        limiter: LimiterSettings | None = None,
+        graphs: tuple[StepGraph, StepGraph] | None = None,
+        now: Callable[[], float] = time.perf_counter,
+    ) -> Pipeline:
+        """Build every stage from a bundle; `graphs` replaces its ONNX encoder and decoder."""
+        spec = bundle.spec
+        encoder, decoder = graphs or (
+            OnnxGraph(bundle.path / ENCODER),
+            OnnxGraph(bundle.path / DECODER),
+        )
+        return cls(
+            spec.clock,
+            bundle.front_end(),
+            Encoder(encoder),
+            Decoder(decoder, spec.clock, spec.lookahead_s),
+            make_vocoder(vocoder),
+            Limiter(limiter or LimiterSettings()),
+            now,
+        )
+
+    @property
+    def latency(self) -> Fraction:
+        """Look-ahead of the whole path, seconds."""
+        return total_latency(self._stages)
+
+    def reset(self) -> None:
+        """A cold start of every stage."""
+        for stage in self._stages:
+            stage.reset()
+        self._held, self._index, self._start = 0, 0, 0
+        self._end = self.clock.end(0)
+
+    def warm_up(self, contacts: int, steps: int = WARM_UP_STEPS) -> None:
+        """Step through silence so that the first real hop is no slower than the rest; then reset."""
+        self.step(np.zeros((self.clock.end(steps), contacts), np.float32))
+        self.reset()
+
+    def step(self, block: Floats) -> Floats:
+        """Audio of the hops that this block completes."""
+        parts = [hop.audio for hop in self.hops(block)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def hops(
+        self,
+        block: Floats,
+        timestamps: NDArray[np.float64] | None = None,
+        available: float = 0.0,
+    ) -> Iterator[Hop]:
+        """The hops that this block completes, one after another; iterate to the end.
+
+        Parameters
+        ----------
+        block : `(n, contacts)`, microvolts, montage order.
+        timestamps : `(n,)`, LSL time of each sample.
+        available : when this block was available to the process.
+        """
+        pending = self._buffer(block)
+        used = 0
+        while True:
+            size = self._end - self._start
+            take = size - self._held
+            if len(block) - used < take:
+                break
+            pending[self._held : size] = block[used : used + take]
+            used, self._held = used + take, 0
+            stamp = float("nan") if timestamps is None else float(timestamps[used - 1])
+            yield self._step_hop(pending[:size], stamp, available)
+        rest = len(block) - used
+        pending[self._held : self._held + rest] = block[used:]
+        self._held += rest
+
+    def _buffer(self, block: Floats) -> Floats:
+        if self._pending is None:
+            self._pending = np.zeros((self._longest, block.shape[1]), np.float32)
+        return self._pending
+
+    def _step_hop(self, samples: Floats, lsl_time: float, available: float) -> Hop:
+        hop, now = self._hop, self._now
+        hop.index, hop.first_sample, hop.last_sample = self._index, self._start, self._end - 1
+        hop.lsl_time, hop.available, hop.started = lsl_time, available, now()
+        features = self.front_end.step(samples)
+        hop.front_end = now()
+        frames = self.encoder.step(features)
+        hop.encoder = now()
+        hop.mel = self._decode(frames)
+        hop.decoder = now()
+        hop.audio = self.limiter.step(self.vocoder.step(hop.mel[None]))
+        hop.vocoder = now()
+        hop.masked = int(np.count_nonzero(self.front_end.masked))
+        self._index += 1
+        self._start, self._end = self._end, self.clock.end(self._index)
+        return hop
+
+    def _decode(self, frames: Floats) -> Floats:
+        (mel,) = self.decoder.step(frames)
+        self._hop.finite = bool(np.isfinite(mel).all())
+        if not self._hop.finite:
+            # Silence before garbage; a state that made garbage would make it for ever.
+            mel = np.full(BANDS, LOG_FLOOR, np.float32)
+            self.forget()
+        return mel
+
+    def forget(self) -> None:
+        """Clear the network's states without losing the place on the hop grid."""
+        self.encoder.forget()
+        self.decoder.forget()
+
+
+AUDIO_RATE = VOCODER_RATE
