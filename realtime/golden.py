@@ -1,0 +1,76 @@
+"""Golden vectors: what every stage must make of a few recorded seconds, on any machine.
+
+Each stage is given the golden input of that stage, so a departure is found where it arises.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from models.bundle import Arrays, Bundle
+from models.errors import BundleError
+from models.streaming import Floats, Stage
+from realtime.pipeline import Pipeline
+
+STAGES = ("front_end", "encoder", "decoder", "vocoder")
+
+# Other processors round otherwise: float32 kernels of other widths give 1e-6 relative per step and
+# recurrences keep it there; a wrong graph, filter or window is off by orders of magnitude more.
+TOLERANCE = {"front_end": 1e-3, "encoder": 1e-3, "decoder": 1e-3, "vocoder": 0.05}
+
+
+def make_golden(pipeline: Pipeline, seeg: Floats) -> Arrays:
+    """Step every stage over `(samples, contacts)` microvolts from a cold start."""
+    pipeline.reset()
+    whole = seeg[: pipeline.clock.end(pipeline.clock.hops_in(len(seeg)) - 1)]
+    arrays: Arrays = {"seeg": whole.astype(np.float32)}
+    block = arrays["seeg"]
+    for name in STAGES:
+        block = getattr(pipeline, name).step(block)
+        arrays[name] = block
+    pipeline.reset()
+    return arrays
+
+
+def check_golden(pipeline: Pipeline, bundle: Bundle) -> dict[str, float]:
+    """Replay a bundle's golden vectors; return the largest departure of each stage.
+
+    Departures are relative to the largest expected value; the vocoder's is an energy ratio, since
+    a phase may settle otherwise where two spectral peaks are level.
+
+    Raises
+    ------
+    BundleError
+        If a stage departs by more than its tolerance.
+    """
+    golden, departures = bundle.golden(), {}
+    pipeline.reset()
+    block = golden["seeg"]
+    for name in STAGES:
+        stage: Stage = getattr(pipeline, name)
+        departures[name] = _departure(name, stage.step(block), golden[name])
+        if not departures[name] <= TOLERANCE[name]:
+            raise BundleError(
+                f"{bundle.path}: golden vectors: {name} departs by {departures[name]:.2g}",
+                f"at most {TOLERANCE[name]:g}",
+                "this machine or version computes something else: export the bundle here",
+            )
+        block = golden[name]
+    pipeline.reset()
+    return departures
+
+
+def _departure(name: str, got: Floats, wanted: Floats) -> float:
+    if got.shape != wanted.shape:
+        return float("inf")
+    if name == "vocoder":
+        energy = float(np.sum(wanted.astype(np.float64) ** 2)) + 1e-9
+        return abs(float(np.sum(got.astype(np.float64) ** 2)) / energy - 1.0)
+    return float(np.max(np.abs(got - wanted))) / max(1.0, float(np.max(np.abs(wanted))))
+
+
+def golden_seconds(bundle: Bundle) -> Fraction:
+    """Length of the golden input, seconds."""
+    return Fraction(len(bundle.golden()["seeg"])) / bundle.spec.fs_hz

@@ -1,0 +1,82 @@
+"""The settings of an experiment: one TOML, nothing unknown allowed."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from models.errors import SettingsError
+from models.spec import FrontEndSpec, Model, NetworkSpec
+
+
+class OptimiserSettings(Model):
+    """AdamW with a one-cycle learning rate, fed by teacher-forced stretches."""
+
+    steps: int = Field(100, ge=1, description="optimiser steps")
+    batch: int = Field(24, ge=1, description="stretches per step")
+    stretch_hops: int = Field(220, ge=20, description="hops per stretch")
+    warm_hops: int = Field(40, ge=0, description="hops at a stretch's start that carry no loss")
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    teacher_start: float = Field(1.0, ge=0, le=1, description="teacher forcing at the first step")
+    teacher_end: float = Field(0.0, ge=0, le=1, description="and from `teacher_until` on")
+    teacher_until: float = Field(0.6, gt=0, le=1, description="share of the steps")
+    max_minutes: float = Field(30.0, gt=0, description="stop after this long, saying so")
+
+
+class ExperimentSettings(Model):
+    """Everything `seegvox train` can be told."""
+
+    name: str = "patient"
+    seed: int = 0
+    test_fraction: float = Field(0.15, gt=0, lt=0.9)
+    target_lookahead: int = Field(0, ge=0)
+    front_end: FrontEndSpec = FrontEndSpec()
+    network: NetworkSpec = NetworkSpec()
+    optimiser: OptimiserSettings = OptimiserSettings()
+
+
+Settings = TypeVar("Settings", bound=Model)
+
+
+def load_toml(path: Path, kind: type[Settings], **override: Any) -> Settings:
+    """Read settings from TOML; `override` (from the command line) wins.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, is no TOML, or holds an unknown or wrong key.
+    """
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as err:
+        raise SettingsError(f"{path}: {err.strerror}", "a TOML file", "check the path") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise SettingsError(f"{path}: {err}", "valid TOML", "correct it") from err
+    return validated(kind, {**raw, **override}, str(path))
+
+
+def validated(kind: type[Settings], raw: dict[str, Any], source: str) -> Settings:
+    """Settings from plain values.
+
+    Raises
+    ------
+    SettingsError
+        Naming the first wrong key and, for an unknown one, those that exist there.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as err:
+        first = err.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(
+                f"{source}: unknown key '{key}'",
+                f"one of {', '.join(sorted(kind.model_fields))} (or of their own keys)",
+                "correct or remove it",
+            ) from err
+        raise SettingsError(f"{source}: '{key}': {first['msg']}", "", "correct it") from err
