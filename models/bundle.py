@@ -1,11 +1,11 @@
 """The bundle: the deployable model folder. Data only; no code in it, no pickle.
 
-    spec.json            what it is (models/spec.py)
-    encoder_step.onnx    `stride` samples -> one encoder frame
-    decoder_step.onnx    memory -> one mel frame
-    arrays.npz           filter sections, feature statistics, mel matrix
-    golden.npz           a few seconds of input and what every stage must make of it
-    SHA256SUMS           of every file above; its own SHA-256 is the bundle's hash
+spec.json            what it is (models/spec.py)
+encoder_step.onnx    `stride` samples -> one encoder frame
+decoder_step.onnx    memory -> one mel frame
+arrays.npz           filter sections, feature statistics, mel matrix
+golden.npz           a few seconds of input and what every stage must make of it
+SHA256SUMS           of every file above; its own SHA-256 is the bundle's hash
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Every error a person may meet; the command line prints them in one line and exits 2.
 
-    SeegvoxError
-    ├── SettingsError      a setting, option or TOML key is wrong
-    ├── MissingExtraError  an optional package is not installed
-    ├── BusyOutputError    an output exists and was not allowed to be overwritten
-    ├── BundleError        a bundle is damaged, too new, or does not prove itself
-    ├── RecordingError     a recording cannot be read or does not say what it must
-    ├── MontageError       contacts, units or rate differ from what the bundle was trained on
-    ├── StreamError        no LSL stream, several, or one that went away
-    └── AudioError         no usable sound device
+SeegvoxError
+├── SettingsError      a setting, option or TOML key is wrong
+├── MissingExtraError  an optional package is not installed
+├── BusyOutputError    an output exists and was not allowed to be overwritten
+├── BundleError        a bundle is damaged, too new, or does not prove itself
+├── RecordingError     a recording cannot be read or does not say what it must
+├── MontageError       contacts, units or rate differ from what the bundle was trained on
+├── StreamError        no LSL stream, several, or one that went away
+└── AudioError         no usable sound device
 """
 
 from __future__ import annotations

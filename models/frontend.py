@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _constant_rows(mask: Mask) -> Iterator[tuple[int, int]]:
         return
     cuts = np.flatnonzero((mask[1:] != mask[:-1]).any(axis=1)) + 1
     edges = [0, *cuts.tolist(), len(mask)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from pairwise(edges)
 
 
 def fit_statistics(front_end: FrontEnd, parts: Sequence[Floats]) -> Statistics:

@@ -70,7 +70,7 @@ def filterbank(rate: int, fft: int, bands: int = BANDS, fmax_hz: float = FMAX_HZ
 
 @cache
 def vocoder_basis() -> Doubles:
-    """Mel matrix of the vocoder grid, `(80, 361)`, giving WaveGlow's values from 720-point spectra."""
+    """Mel matrix for 720-point spectra at 16 kHz, `(80, 361)`, giving WaveGlow's values."""
     window_gain = FFT / VOCODER_FFT
     bin_width = (VOCODER_RATE / VOCODER_FFT) / (RATE / FFT)
     basis: Doubles = filterbank(VOCODER_RATE, VOCODER_FFT) * window_gain * bin_width

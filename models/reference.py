@@ -41,15 +41,15 @@ class Reference:
         return f"{name}-{contacts[self._above[i]]}" if self.kind == "bipolar" else name
 
     def mask(self, contacts: Mask) -> Mask:
-        """Which derived channels cannot be computed, from the mask of the contacts `(contacts,)`."""
-        centre = contacts[self._centre]
+        """Which derived channels cannot be computed, from the mask of contacts `(contacts,)`."""
+        centre: Mask = contacts[self._centre]
         if self.kind == "bipolar":
-            return centre | contacts[self._above]
+            centre |= contacts[self._above]
         if self.kind == "laplacian":
             good_below, good_above = self._good(contacts)
-            return centre | ~(good_below | good_above)
+            centre |= ~(good_below | good_above)
         if self.kind == "average" and np.count_nonzero(~contacts) < 2:
-            return np.ones_like(centre)
+            centre = np.ones_like(centre)
         return centre
 
     def _good(self, contacts: Mask) -> tuple[Mask, Mask]:
@@ -64,10 +64,12 @@ class Reference:
             return x
         if self.kind == "average":
             good = ~masked
-            total = np.where(good, x, 0.0).sum(axis=1, keepdims=True)
-            return x - total / max(1, np.count_nonzero(good))
+            total: Doubles = np.where(good, x, 0.0).sum(axis=1, keepdims=True)
+            return np.subtract(x, total / max(1, int(np.count_nonzero(good))))
         if self.kind == "bipolar":
-            return x[:, self._centre] - x[:, self._above]
+            return np.subtract(x[:, self._centre], x[:, self._above])
         below, above = self._good(masked)
         weight = 1.0 / np.maximum(1, below.astype(int) + above)
-        return x - weight * (below * x[:, self._below] + above * x[:, self._above])
+        neighbours = below * x[:, self._below] + above * x[:, self._above]
+        derived: Doubles = np.subtract(x, weight * neighbours)
+        return derived

@@ -37,9 +37,15 @@ class Model(BaseModel):
 class GuardSpec(Model):
     """When a contact is masked: NaN or infinity, a flat line, saturation."""
 
-    flat_ms: float = Field(100.0, gt=0, description="identical values for this long are a flat line")
-    saturation_uv: float = Field(8000.0, gt=0, description="at and beyond this a contact is saturated")
-    clean_ms: float = Field(1000.0, ge=0, description="a masked contact returns after this long clean")
+    flat_ms: float = Field(
+        100.0, gt=0, description="identical values for this long are a flat line"
+    )
+    saturation_uv: float = Field(
+        8000.0, gt=0, description="at and beyond this a contact is saturated"
+    )
+    clean_ms: float = Field(
+        1000.0, ge=0, description="a masked contact returns after this long clean"
+    )
 
 
 class Band(Model):

@@ -105,5 +105,7 @@ class OnnxGraph:
 
 def _buffer(tensor: Any) -> Floats:
     if tensor.type != "tensor(float)" or not all(isinstance(n, int) for n in tensor.shape):
-        raise ValueError(f"tensor {tensor.name} is {tensor.type} {tensor.shape}, not static float32")
+        raise ValueError(
+            f"tensor {tensor.name} is {tensor.type} {tensor.shape}, not static float32"
+        )
     return np.zeros(tensor.shape, np.float32)

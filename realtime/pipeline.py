@@ -1,6 +1,6 @@
 """The path of a hop; the one place that knows all the stages.
 
-    samples -> front end -> encoder ticks -> decoder tick -> vocoder -> limiter -> audio
+samples -> front end -> encoder ticks -> decoder tick -> vocoder -> limiter -> audio
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Pipeline:
         self._end = self.clock.end(0)
 
     def warm_up(self, contacts: int, steps: int = WARM_UP_STEPS) -> None:
-        """Step through silence so that the first real hop is no slower than the rest; then reset."""
+        """Step through silence, so that the first real hop is no slower; then reset."""
         self.step(np.zeros((self.clock.end(steps), contacts), np.float32))
         self.reset()
 
@@ -179,7 +179,7 @@ class Pipeline:
         return hop
 
     def _decode(self, frames: Floats) -> Floats:
-        (mel,) = self.decoder.step(frames)
+        mel: Floats = self.decoder.step(frames)[0]
         self._hop.finite = bool(np.isfinite(mel).all())
         if not self._hop.finite:
             # Silence before garbage; a state that made garbage would make it for ever.

@@ -15,7 +15,7 @@ from training.settings import OptimiserSettings
 
 
 class CausalModule(L.LightningModule):
-    """Mean squared error on normalised log-mel, with scheduled teacher forcing (Bengio et al. 2015).
+    """Squared error on normalised log-mel, with scheduled teacher forcing (Bengio et al. 2015).
 
     A frame fed back is the true one with a probability that falls linearly over training, drawn
     per frame; at inference it is always the network's own.

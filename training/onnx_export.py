@@ -28,7 +28,10 @@ def export_steps(network: CausalNetwork, folder: Path) -> dict[str, Path]:
     """
     folded = fold(network).cpu()
     paths = {"encoder": folder / "encoder_step.onnx", "decoder": folder / "decoder_step.onnx"}
-    steps = {"encoder": EncoderStep(folded), "decoder": DecoderStep(folded)}
+    steps: dict[str, EncoderStep | DecoderStep] = {
+        "encoder": EncoderStep(folded),
+        "decoder": DecoderStep(folded),
+    }
     for name, step in steps.items():
         export_module(step, step.example(), step.outputs, paths[name])
     return paths

@@ -28,7 +28,7 @@ def decode_offline(network: CausalNetwork, spec: BundleSpec, features: Floats) -
     ticks = [clock.ticks(k) for k in range(hops)]
     with torch.inference_mode():
         out = network.eval()(torch.from_numpy(features)[None], ticks)
-        return network.denormalise(out.after)[0].numpy()  # type: ignore[no-any-return]
+        return network.denormalise(out.after)[0].numpy()
 
 
 def decode_stepped(

@@ -24,13 +24,12 @@ class TorchGraph:
         with torch.inference_mode():
             results = self._step(*example.values())
         self.outputs = {
-            name: result.numpy().copy()
-            for name, result in zip(step.outputs, results, strict=False)
+            name: result.numpy().copy() for name, result in zip(step.outputs, results, strict=False)
         }
 
     def state(self, name: str) -> Floats:
         """The buffer the next step will read state `name` from."""
-        return self._buffers[STATE + name]  # type: ignore[no-any-return]
+        return self._buffers[STATE + name]
 
     def run(self) -> None:
         """Step once."""
@@ -52,5 +51,3 @@ def torch_graphs(network: CausalNetwork) -> tuple[TorchGraph, TorchGraph]:
     """Encoder and decoder graphs of a network, in inference form."""
     network = network.eval()
     return TorchGraph(EncoderStep(network)), TorchGraph(DecoderStep(network))
-
-

@@ -73,7 +73,7 @@ class CausalNetwork(nn.Module):
         return frames * self.mel_std + self.mel_mean
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames and keys of a whole run from a cold start; samples beyond the last tick are left."""
+        """Frames and keys of a whole run from a cold start; samples short of a tick are left."""
         whole = features.shape[1] // self.stride * self.stride
         state = self.encoder.initial_state(len(features))
         frames, _ = self.encoder(features[:, :whole], state)
@@ -120,7 +120,7 @@ class CausalNetwork(nn.Module):
     def decode_hop(
         self, memory: Memory, state: DecoderState, tails: list[Tensor]
     ) -> tuple[Tensor, DecoderState, list[Tensor]]:
-        """One hop of inference: natural-log mel `(batch, bands)`, next state, next post-net tails."""
+        """One hop of inference: natural-log mel `(batch, bands)`, next state and tails."""
         frame, state = self.decoder(*memory, state)
         residual, tails = self.postnet(frame[:, None], tails)
         return self.denormalise(frame + residual[:, 0]), state, tails

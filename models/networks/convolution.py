@@ -12,10 +12,10 @@ from models.networks.strides import split_stride
 
 
 class CausalConv1d(nn.Module):
-    """Convolution over time, `(batch, time, in) -> (batch, time / stride, out)`, then norm and ReLU.
+    """Convolution over time, `(batch, time, in) -> (batch, time / stride, out)`, norm and ReLU.
 
     The tail, `(batch, kernel - stride, in)`, is what the next block still needs of this one; zeros
-    at a cold start. Output `t` ends with input sample `(t + 1) * stride - 1`: nothing later is seen.
+    at a cold start. Output `t` ends with input sample `(t + 1) * stride - 1`, seeing none later.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
@@ -63,7 +63,7 @@ class CausalConv2d(nn.Module):
 
 
 class ConvStack(nn.Module):
-    """Three convolutions down to about 100 Hz, `(batch, time, channels) -> (batch, ticks, features)`.
+    """Three convolutions to about 100 Hz: `(batch, time, channels)` to `(batch, ticks, features)`.
 
     Parameters
     ----------
@@ -86,7 +86,9 @@ class ConvStack(nn.Module):
         super().__init__()
         self.kind, strides = kind, split_stride(stride)
         if kind == "1d":
-            sizes = zip((channels, *widths[:2]), (*widths[:2], features), kernels, strides, strict=True)
+            sizes = zip(
+                (channels, *widths[:2]), (*widths[:2], features), kernels, strides, strict=True
+            )
             self.layers = nn.ModuleList(CausalConv1d(*size) for size in sizes)
             self.flatten: nn.Module = nn.Identity()
         else:

@@ -63,9 +63,7 @@ class Decoder(nn.Module):
         self, memory: Tensor, keys: Tensor, valid: Tensor, state: DecoderState
     ) -> tuple[Tensor, DecoderState]:
         """Normalised frame `(batch, bands)` and next state."""
-        context, alignment = self.attention(
-            state.hidden[0], memory, keys, valid, state.alignment
-        )
+        context, alignment = self.attention(state.hidden[0], memory, keys, valid, state.alignment)
         driven = torch.cat([context, self.prenet(state.last)], 1)
         out, hidden = self.gru(driven[:, None], state.hidden)
         frame = self.project(F.elu(self.dense(torch.cat([out[:, 0], context], 1))))

@@ -18,7 +18,7 @@ class EncoderState(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """Features `(batch, time, channels)` to frames `(batch, ticks, size)`, `stride` samples a tick."""
+    """Features `(batch, time, channels)` to frames `(batch, ticks, size)`."""
 
     def __init__(self, spec: NetworkSpec, channels: int, stride: int) -> None:
         super().__init__()
@@ -37,8 +37,9 @@ class Encoder(nn.Module):
 
     def initial_state(self, batch: int) -> EncoderState:
         """A cold start."""
-        weight = self.gru.weight_hh_l0
-        hidden = weight.new_zeros(self.spec.encoder_layers, batch, self.spec.encoder_size)
+        hidden = next(self.gru.parameters()).new_zeros(
+            self.spec.encoder_layers, batch, self.spec.encoder_size
+        )
         return EncoderState(self.conv.initial_tails(batch), hidden)
 
     def forward(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:

@@ -46,6 +46,21 @@ class FoldedConv(nn.Module):
         return F.relu(y) if self.rectified else y, padded[:, padded.shape[1] - tail.shape[1] :]
 
 
+class FusedConv2d(nn.Module):
+    """A causal 2-D convolution with its norm in one operator."""
+
+    def __init__(self, layer: CausalConv2d) -> None:
+        super().__init__()
+        self.initial_tail = layer.initial_tail
+        self.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
+
+    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and next tail."""
+        padded = torch.cat([tail, x], 1)
+        y = F.relu(self.conv(padded.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+        return y, padded[:, padded.shape[1] - tail.shape[1] :]
+
+
 def fold(network: CausalNetwork) -> CausalNetwork:
     """An inference copy of `network`, every norm folded into its convolution."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
@@ -57,9 +72,7 @@ def fold(network: CausalNetwork) -> CausalNetwork:
 
 def _fold_layer(layer: nn.Module) -> nn.Module:
     if isinstance(layer, CausalConv2d):
-        layer.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
-        layer.norm = nn.Identity()
-        return layer
+        return FusedConv2d(layer)
     if isinstance(layer, CausalConv1d | PostnetLayer):
         return FoldedConv(layer)
     raise TypeError(f"no folded form of {type(layer).__name__}")

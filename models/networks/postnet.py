@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,8 +39,7 @@ class Postnet(nn.Module):
         width, count = spec.postnet_channels, spec.postnet_layers
         sizes = [bands, *[width] * (count - 1), bands]
         self.layers = nn.ModuleList(
-            PostnetLayer(a, b, spec.postnet_kernel)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            PostnetLayer(a, b, spec.postnet_kernel) for a, b in pairwise(sizes)
         )
         self.dropout = dropout
 
