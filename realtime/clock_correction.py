@@ -1,0 +1,56 @@
+"""The offset between the amplifier's clock and ours, asked for beside the data path."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Protocol
+
+from models.errors import StreamError
+
+
+class HasClock(Protocol):
+    """What can be asked for its clock's offset: an `Inlet`."""
+
+    def time_correction(self, timeout_s: float) -> float:
+        """Seconds to add to the sender's timestamps."""
+        ...
+
+
+class ClockCorrection:
+    """Asks every few seconds, in a thread of its own, as long as the context lasts.
+
+    LSL probes like NTP (8 UDP exchanges, the shortest round trip wins); the first answer takes
+    0.6 s, and where a firewall stops UDP none ever comes: the value then stays None.
+    """
+
+    def __init__(self, inlet: HasClock, period_s: float = 3.0, timeout_s: float = 1.0) -> None:
+        self._inlet = inlet
+        self._period_s, self._timeout_s = period_s, timeout_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="clock-correction", daemon=True)
+        self.value: float | None = None
+        """Seconds to add to the sender's timestamps; None until the first answer."""
+        self.failures = 0
+        """Questions without an answer."""
+
+    def __enter__(self) -> ClockCorrection:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.value = self._inlet.time_correction(self._timeout_s)
+            except StreamError:
+                self.failures += 1
+            self._stop.wait(self._period_s)

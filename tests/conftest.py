@@ -1,0 +1,27 @@
+"""Isolation of Lab Streaming Layer, before anything imports pylsl.
+
+liblsl reads its configuration once, at its first use. Each test process gets a session of its
+own, on this machine only: tests never see the laboratory's streams, nor each other's.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+_folder = tempfile.TemporaryDirectory(prefix="seegvox-lsl-")
+_config = Path(_folder.name) / "lsl_api.cfg"
+_config.write_text(
+    f"""[log]
+level=-2
+[ports]
+IPv6=disable
+PortRange=128
+[multicast]
+ResolveScope=machine
+[lab]
+SessionID=t{os.getpid()}{_worker}
+"""
+)
+# Child processes inherit it.
+os.environ["LSLAPICFG"] = str(_config)

@@ -1,0 +1,343 @@
+"""A simulated amplifier: recorded or synthetic contacts as a real LSL stream, at the true pace.
+
+Run it in a process of its own: `python -m tools.amplifier recording.npy --burst 16`.
+An `.npy` file holds `(samples, contacts)` microvolts; beside it a `.json` of the same stem says
+`{"fs": 1024, "labels": ["LA1", ...]}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pylsl
+from numpy.typing import NDArray
+
+from models.errors import (
+    BusyOutputError,
+    RecordingError,
+    SeegvoxError,
+    SettingsError,
+    StreamError,
+)
+from models.streaming import Floats
+from realtime.streams import write_description
+from realtime.units import microvolts_per_unit
+
+NAME = "seegvox-amplifier"
+_BUFFER_S = 30
+# From the first consumer to the first sample: the consumer's other end is then surely open.
+_LEAD_S = 0.05
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to play: `(samples, contacts)` microvolts, rate in Hz, one label per contact."""
+
+    seeg: Floats
+    fs: Fraction
+    labels: tuple[str, ...]
+
+
+def play(
+    seeg: Floats,
+    fs: Fraction,
+    labels: Sequence[str],
+    *,
+    name: str = NAME,
+    source_id: str = NAME,
+    unit: str = "microvolts",
+    dtype: str = "float32",
+    burst: int = 16,
+    loop: bool = False,
+    duration_s: float | None = None,
+    stop_event: threading.Event | None = None,
+    wait_for_consumer: bool = True,
+    linger_s: float = 0.5,
+    on_ready: Callable[[str], None] = lambda source_id: None,
+) -> int:
+    """Stream a recording as an amplifier would; return the number of samples pushed.
+
+    Sample `i` is due `i / fs` after the start. A burst is pushed when its last sample is due,
+    never before, and stamped with that time: arrival minus stamp is then true transport.
+
+    Parameters
+    ----------
+    seeg : `(samples, contacts)`, microvolts; sent in `unit` as `dtype`, integers saturating.
+    burst : samples per packet; clinical amplifiers send 1 to 100.
+    loop : start over at the end of the recording.
+    duration_s : stop after that many seconds; None plays to the end.
+    stop_event : set from outside to stop within a burst.
+    wait_for_consumer : hold the first sample until somebody listens.
+    linger_s : how long the stream stays open after the last sample.
+    on_ready : called with the source id once the stream can be found.
+
+    Raises
+    ------
+    MontageError
+        If `unit` is unknown.
+    """
+    stop = stop_event or threading.Event()
+    encode = _encoder(seeg, unit, dtype)
+    outlet = pylsl.StreamOutlet(_info(name, source_id, fs, labels, unit, dtype), 0, _BUFFER_S)
+    on_ready(source_id)
+    while wait_for_consumer and not stop.is_set() and not outlet.wait_for_consumers(0.1):
+        pass
+    pushed = 0
+    total = _total(len(seeg), fs, loop, duration_s)
+    for start, end, due in due_bursts(total, burst, fs, pylsl.local_clock() + _LEAD_S, stop):
+        outlet.push_chunk(encode(start, end), due)
+        pushed = end
+    stop.wait(linger_s)
+    return pushed
+
+
+def due_bursts(
+    total: int | None, burst: int, fs: Fraction, start_time: float, stop: threading.Event
+) -> Iterator[tuple[int, int, float]]:
+    """Yield `(start, end, due)` of each burst once it is due on the LSL clock.
+
+    `due = start_time + (end - 1) / fs` is computed afresh from exact fractions: a late burst
+    does not delay the next, and nothing drifts. Ends after `total` samples, or when `stop` is set.
+    """
+    for start in count(0, burst):
+        end = start + burst if total is None else min(start + burst, total)
+        if end <= start:
+            return
+        due = start_time + float((end - 1) / fs)
+        while (left_s := due - pylsl.local_clock()) > 0:
+            stop.wait(left_s)
+            if stop.is_set():
+                return
+        yield start, end, due
+
+
+def load(path: Path) -> Source:
+    """Read what to play: an `.npy` with its `.json`, or any recording that seegvox reads.
+
+    Raises
+    ------
+    RecordingError
+        If the file or its description is missing or does not fit.
+    """
+    if path.suffix == ".npy":
+        return _load_array(path)
+    from realtime.recordings import read_recording
+
+    recording = read_recording(path)
+    return Source(recording.seeg, recording.fs, tuple(recording.labels))
+
+
+def save_array(path: Path, seeg: Floats, fs: Fraction, labels: Sequence[str]) -> None:
+    """Write an `.npy` and its `.json` as `load` reads them; refuses to overwrite.
+
+    Raises
+    ------
+    BusyOutputError
+        If either exists.
+    """
+    try:
+        with path.open("xb") as file, path.with_suffix(".json").open("x") as text:
+            np.save(file, np.asarray(seeg, np.float32))
+            json.dump({"fs": str(fs), "labels": list(labels)}, text)
+    except FileExistsError as err:
+        raise BusyOutputError(f"{err.filename} exists", "a new name", "choose another") from err
+
+
+@contextlib.contextmanager
+def spawn_amplifier(
+    path: Path, *options: str, ready_s: float = 30.0
+) -> Iterator[subprocess.Popen[str]]:
+    """Play `path` in another process; enter once its stream exists, end it on leaving.
+
+    Raises
+    ------
+    StreamError
+        If it does not get ready within `ready_s`.
+    """
+    command = [sys.executable, "-m", "tools.amplifier", str(path), *options]
+    root = str(Path(__file__).resolve().parent.parent)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        _await_ready(process, ready_s)
+        yield process
+    finally:
+        _end(process)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb `amplifier`."""
+    parser = subparsers.add_parser("amplifier", help="play a recording as a live LSL stream")
+    _add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Play until the end, or until SIGINT or SIGTERM; both end it cleanly."""
+    source = load(args.path)
+    if args.burst < 1:
+        raise SettingsError(f"a burst of {args.burst} samples", "1 or more", "use --burst 16")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    play(
+        _section(source, args.start_s, args.stop_s),
+        source.fs,
+        source.labels,
+        name=args.name,
+        source_id=args.source_id,
+        unit=args.unit,
+        dtype=args.dtype,
+        burst=args.burst,
+        loop=args.loop,
+        stop_event=stop,
+        wait_for_consumer=args.wait,
+        linger_s=args.linger_s,
+        on_ready=lambda source_id: print(f"ready source_id={source_id}", flush=True),
+    )
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m tools.amplifier`."""
+    parser = argparse.ArgumentParser(prog="amplifier", description=__doc__)
+    _add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except SeegvoxError as err:
+        print(f"amplifier: {err}", file=sys.stderr)
+        return 2
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_argument("path", type=Path, help=".npy with a .json beside it, or a recording")
+    parser.add_argument("--burst", type=int, default=16, help="samples per packet")
+    parser.add_argument("--name", default=NAME, help="name of the stream")
+    parser.add_argument("--source-id", default=NAME, help="source id of the stream")
+    parser.add_argument("--start-s", type=float, default=0.0, help="where to start, seconds")
+    parser.add_argument("--stop-s", type=float, default=None, help="where to stop, seconds")
+    parser.add_argument("--unit", default="microvolts", help="unit that samples are sent in")
+    parser.add_argument("--dtype", choices=tuple(_DTYPES), default="float32", help="sample format")
+    parser.add_argument("--loop", action="store_true", help="start over at the end")
+    parser.add_argument("--wait", action="store_true", help="start when somebody listens")
+    parser.add_argument(
+        "--linger-s", type=float, default=0.5, help="seconds the stream outlives its last sample"
+    )
+
+
+_DTYPES = {
+    "float32": pylsl.cf_float32,
+    "float64": pylsl.cf_double64,
+    "int16": pylsl.cf_int16,
+    "int32": pylsl.cf_int32,
+}
+
+
+def _info(
+    name: str, source_id: str, fs: Fraction, labels: Sequence[str], unit: str, dtype: str
+) -> pylsl.StreamInfo:
+    info = pylsl.StreamInfo(name, "EEG", len(labels), float(fs), _DTYPES[dtype], source_id)
+    write_description(info, labels, unit, "SEEG", manufacturer="seegvox (simulated)")
+    return info
+
+
+def _encoder(seeg: Floats, unit: str, dtype: str) -> Callable[[int, int], NDArray[np.generic]]:
+    per_unit = microvolts_per_unit(unit)
+    whole = np.issubdtype(np.dtype(dtype), np.integer)
+
+    def encode(start: int, end: int) -> NDArray[np.generic]:
+        rows = np.take(seeg, np.arange(start, end), axis=0, mode="wrap")
+        if per_unit == 1.0 and not whole:
+            return rows.astype(dtype)
+        scaled = rows.astype(np.float64) / per_unit
+        return _saturate(scaled, dtype) if whole else scaled.astype(dtype)
+
+    return encode
+
+
+def _saturate(x: NDArray[np.float64], dtype: str) -> NDArray[np.generic]:
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(x), limits.min, limits.max).astype(dtype)
+
+
+def _total(samples: int, fs: Fraction, loop: bool, duration_s: float | None) -> int | None:
+    asked = None if duration_s is None else int(Fraction(duration_s) * fs)
+    if loop:
+        return asked
+    return samples if asked is None else min(samples, asked)
+
+
+def _section(source: Source, start_s: float, stop_s: float | None) -> Floats:
+    start = round(Fraction(start_s) * source.fs)
+    stop = len(source.seeg) if stop_s is None else round(Fraction(stop_s) * source.fs)
+    section = source.seeg[max(start, 0) : stop]
+    if len(section) == 0:
+        length_s = float(len(source.seeg) / source.fs)
+        raise RecordingError(
+            f"nothing lies between {start_s} s and {stop_s} s",
+            f"a part of the recording's {length_s:g} s",
+            "change --start-s and --stop-s",
+        )
+    return section
+
+
+def _load_array(path: Path) -> Source:
+    sidecar = path.with_suffix(".json")
+    try:
+        seeg: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+        said = json.loads(sidecar.read_text())
+        fs, labels = Fraction(said["fs"]), tuple(str(label) for label in said["labels"])
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise RecordingError(
+            f"{path} with {sidecar.name} cannot be read ({err!r})",
+            'an array and {"fs": 1024, "labels": [...]}',
+            "write both with tools.amplifier.save_array",
+        ) from err
+    if seeg.ndim != 2 or seeg.shape[1] != len(labels) or fs <= 0:
+        raise RecordingError(
+            f"{path} has shape {seeg.shape}, {sidecar.name} says {len(labels)} labels at {fs} Hz",
+            "(samples, contacts) with a label for each contact and a positive rate",
+        )
+    return Source(seeg, fs, labels)
+
+
+def _await_ready(process: subprocess.Popen[str], ready_s: float) -> None:
+    assert process.stdout is not None
+    answered, _, _ = select.select([process.stdout], [], [], ready_s)
+    line = process.stdout.readline() if answered else ""
+    if not line.startswith("ready "):
+        raise StreamError(
+            f"the simulated amplifier said {line!r} (exit status {process.poll()})",
+            f"'ready' within {ready_s:g} s",
+            "see its message on standard error",
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
