@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
-from typing import Any, TypeVar
+from pydantic import Field
 
-from pydantic import Field, ValidationError
-
-from models.errors import SettingsError
 from models.spec import FrontEndSpec, Model, NetworkSpec
 
 
@@ -38,45 +33,3 @@ class ExperimentSettings(Model):
     front_end: FrontEndSpec = FrontEndSpec()
     network: NetworkSpec = NetworkSpec()
     optimiser: OptimiserSettings = OptimiserSettings()
-
-
-Settings = TypeVar("Settings", bound=Model)
-
-
-def load_toml(path: Path, kind: type[Settings], **override: Any) -> Settings:
-    """Read settings from TOML; `override` (from the command line) wins.
-
-    Raises
-    ------
-    SettingsError
-        If the file cannot be read, is no TOML, or holds an unknown or wrong key.
-    """
-    try:
-        raw = tomllib.loads(path.read_text())
-    except OSError as err:
-        raise SettingsError(f"{path}: {err.strerror}", "a TOML file", "check the path") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise SettingsError(f"{path}: {err}", "valid TOML", "correct it") from err
-    return validated(kind, {**raw, **override}, str(path))
-
-
-def validated(kind: type[Settings], raw: dict[str, Any], source: str) -> Settings:
-    """Settings from plain values.
-
-    Raises
-    ------
-    SettingsError
-        Naming the first wrong key and, for an unknown one, those that exist there.
-    """
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as err:
-        first = err.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise SettingsError(
-                f"{source}: unknown key '{key}'",
-                f"one of {', '.join(sorted(kind.model_fields))} (or of their own keys)",
-                "correct or remove it",
-            ) from err
-        raise SettingsError(f"{source}: '{key}': {first['msg']}", "", "correct it") from err

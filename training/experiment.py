@@ -1,0 +1,145 @@
+"""One experiment, step by step, and the folder that it leaves.
+
+experiment.json    settings, recording, provenance
+spec.json          the bundle's spec, before proof and scores
+weights.pt         the network's tensors (loaded with `weights_only=True`)
+statistics.npz     of the training part
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.bundle import Bundle
+from models.errors import BundleError, SettingsError
+from models.files import new_folder, refuse_busy
+from models.frontend import Statistics
+from models.spec import BundleSpec
+from models.toml import validated
+from realtime.pipeline import Pipeline
+from realtime.recordings import read_recording
+from training.evaluate import evaluate
+from training.fit import build_network, fit
+from training.package import Trained, package
+from training.prepare import Prepared, prepare
+from training.scores import ScoreTable
+from training.settings import ExperimentSettings
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle, its scores, and the parts that they came from."""
+
+    bundle: Bundle
+    scores: ScoreTable
+    prepared: Prepared
+
+
+def train(
+    recording: Path,
+    settings: ExperimentSettings,
+    folder: Path,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> Trained:
+    """Read, prepare, fit, and write the experiment's folder.
+
+    Raises
+    ------
+    BusyOutputError
+        Before any work, if `folder` exists and `overwrite` is not set.
+    RecordingError, SettingsError
+        If the recording or the settings do not serve.
+    """
+    refuse_busy(folder, overwrite)
+    prepared = prepare(read_recording(recording), settings)
+    fitted = fit([prepared.training], prepared.spec, settings, progress)
+    spec = prepared.spec.model_copy(update={"provenance": fitted.provenance})
+    trained = Trained(spec, fitted.network, prepared.statistics)
+    save(trained, recording, settings, folder, overwrite)
+    return trained
+
+
+def save(
+    trained: Trained,
+    recording: Path,
+    settings: ExperimentSettings,
+    folder: Path,
+    overwrite: bool = False,
+) -> None:
+    """Write an experiment's folder, whole or not at all."""
+    about = {
+        "recording": str(recording.resolve()),
+        "settings": settings.model_dump(mode="json"),
+        "provenance": trained.spec.provenance,
+    }
+    with new_folder(folder, overwrite) as partial:
+        (partial / "experiment.json").write_text(json.dumps(about, indent=2))
+        (partial / "spec.json").write_text(trained.spec.model_dump_json(indent=2))
+        torch.save(trained.network.state_dict(), partial / "weights.pt")
+        statistics = trained.statistics
+        np.savez(partial / "statistics.npz", mean=statistics.mean, std=statistics.std)
+
+
+def load(folder: Path) -> tuple[Trained, Path, ExperimentSettings]:
+    """Read an experiment's folder: the trained network, its recording, its settings.
+
+    Raises
+    ------
+    SettingsError
+        If it is no experiment or was written by another version.
+    BundleError
+        If the weights do not fit the spec.
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / "experiment.json").read_text())
+        raw = json.loads((folder / "spec.json").read_text())
+        with np.load(folder / "statistics.npz", allow_pickle=False) as file:
+            statistics = Statistics(file["mean"], file["std"])
+    except (OSError, ValueError) as err:
+        raise SettingsError(
+            f"{folder} is no experiment ({err})", "a folder that `seegvox train` wrote", ""
+        ) from err
+    spec = validated(BundleSpec, raw, str(folder / "spec.json"))
+    settings = validated(ExperimentSettings, about["settings"], str(folder / "experiment.json"))
+    network = build_network(spec, len(statistics.mean))
+    try:
+        network.load_state_dict(torch.load(folder / "weights.pt", weights_only=True))
+    except (OSError, RuntimeError, pickle.UnpicklingError) as err:
+        raise BundleError(
+            f"{folder / 'weights.pt'}: {str(err).splitlines()[0]}",
+            "the weights of this experiment",
+            "train again",
+        ) from err
+    return Trained(spec, network.eval(), statistics), Path(about["recording"]), settings
+
+
+def export(
+    folder: Path, bundle: Path, recording: Path | None = None, overwrite: bool = False
+) -> Exported:
+    """Export an experiment, prove it, score it on the held-out part, write the bundle.
+
+    Parameters
+    ----------
+    folder : the experiment's.
+    bundle : the new bundle's.
+    recording : where the recording lies now; as recorded in the experiment if None.
+    """
+    refuse_busy(bundle, overwrite)
+    trained, recorded, settings = load(folder)
+    prepared = prepare(read_recording(recording or recorded), settings)
+    scored: list[ScoreTable] = []
+
+    def score(pipeline: Pipeline) -> dict[str, Any]:
+        scored.append(evaluate(pipeline, prepared))
+        return scored[0].as_json()
+
+    written = package(trained, bundle, prepared.held_out_seeg, score, overwrite)
+    return Exported(written, scored[0], prepared)
