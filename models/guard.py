@@ -23,7 +23,8 @@ class Guard:
 
     def __init__(self, contacts: int, fs: Fraction, spec: GuardSpec) -> None:
         self._flat = max(2, ceil(Fraction(str(spec.flat_ms)) / 1000 * fs))
-        self._hold = ceil(Fraction(str(spec.clean_ms)) / 1000 * fs)
+        # At least the bad sample itself.
+        self._hold = max(1, ceil(Fraction(str(spec.clean_ms)) / 1000 * fs))
         self._limit = np.float32(spec.saturation_uv)
         self._last = np.empty((1, contacts), np.float32)
         self._run = np.empty(contacts, np.int64)
