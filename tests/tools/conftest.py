@@ -1,0 +1,3 @@
+from tests.bundles import tiny_bundle
+
+__all__ = ["tiny_bundle"]

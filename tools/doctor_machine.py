@@ -1,0 +1,162 @@
+"""The machine: sound, timers, priorities, processor."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tools.findings import Finding
+
+_SLEEPS, _SLEEP_S = 200, 1e-3
+_LATE_TIMER_MS, _BROKEN_TIMER_MS = 2.0, 5.0
+_PRIORITY = 70
+_LOCKED_MB = 512
+_CAP_SYS_NICE, _CAP_IPC_LOCK = 23, 14
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def sound() -> list[Finding]:
+    """PortAudio and its outputs."""
+    from realtime.devices import list_outputs, portaudio, usable_output
+
+    why_not = usable_output()
+    if why_not:
+        return [Finding("sound", "problem", why_not, "`seegvox devices` lists what there is")]
+    version = portaudio().get_portaudio_version()[1]
+    outputs = list_outputs()
+    chosen = next((d.name for d in outputs if d.default), outputs[0].name)
+    return [Finding("sound", "ok", f"{version}; {len(outputs)} outputs, default {chosen}")]
+
+
+def timers() -> list[Finding]:
+    """How much longer than asked a sleep of 1 ms takes."""
+    over = sorted(_overshoot_ms() for _ in range(_SLEEPS))
+    p50, p99 = over[_SLEEPS // 2], over[int(0.99 * _SLEEPS) - 1]
+    found = f"sleep(1 ms) overshoots by {p50:.3f} ms (p50), {p99:.3f} ms (p99)"
+    if p50 > _BROKEN_TIMER_MS:
+        todo = "the system's timers are too coarse for hops of 15 ms: use a kernel with hrtimers"
+        return [Finding("timers", "problem", found, todo)]
+    if p99 > _LATE_TIMER_MS:
+        todo = "something else keeps the processor busy: close it, or grant real-time priority"
+        return [Finding("timers", "note", found, todo)]
+    return [Finding("timers", "ok", found)]
+
+
+def _overshoot_ms() -> float:
+    start = time.perf_counter()
+    time.sleep(_SLEEP_S)
+    return 1e3 * (time.perf_counter() - start - _SLEEP_S)
+
+
+# --- what this process may ask for --------------------------------------------------------------
+
+
+def real_time_priority() -> list[Finding]:
+    """Whether SCHED_FIFO is allowed: tried, since containers refuse what limits would allow."""
+    most = _limit("RLIMIT_RTPRIO")
+    if most is None:
+        return [Finding("real-time priority", "note", "this system has no RLIMIT_RTPRIO")]
+    with ThreadPoolExecutor(1) as thread:
+        refused = thread.submit(_try_fifo).result()
+    if refused is None:
+        return [Finding("real-time priority", "ok", "a thread may take SCHED_FIFO")]
+    found = f"SCHED_FIFO is refused ({refused}; RLIMIT_RTPRIO {most:g})"
+    return [Finding("real-time priority", "note", found, _grant(f"rtprio {_PRIORITY}"))]
+
+
+def _try_fifo() -> str | None:
+    """Why the calling thread may not take SCHED_FIFO; None if it did. Give it a thread to spend."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError as err:
+        return err.strerror
+    return None
+
+
+def nice_level() -> list[Finding]:
+    """How far the nice level may be lowered."""
+    now = os.getpriority(os.PRIO_PROCESS, 0)
+    if _capable(_CAP_SYS_NICE):
+        return [Finding("nice", "ok", f"{now} now, down to -20 allowed (CAP_SYS_NICE)")]
+    limit = _limit("RLIMIT_NICE")
+    if limit is None:
+        return [Finding("nice", "note", f"{now} now; this system has no RLIMIT_NICE")]
+    # The limit counts from 20 downwards: 31 allows -11.
+    lowest = max(-20.0, 20 - limit)
+    if lowest < 0:
+        return [Finding("nice", "ok", f"{now} now, down to {lowest:g} allowed")]
+    return [Finding("nice", "note", f"{now} now, no raise allowed", _grant("nice -11"))]
+
+
+def memory_lock() -> list[Finding]:
+    """How much memory may be locked against swapping."""
+    limit = _limit("RLIMIT_MEMLOCK")
+    if limit is None:
+        return [Finding("memory lock", "note", "this system has no RLIMIT_MEMLOCK")]
+    told = "without limit" if limit == float("inf") else f"{limit / 2**20:.1f} MB"
+    if _capable(_CAP_IPC_LOCK):
+        return [Finding("memory lock", "ok", f"{told}, overridden by CAP_IPC_LOCK")]
+    if limit >= _LOCKED_MB * 2**20:
+        return [Finding("memory lock", "ok", told)]
+    return [Finding("memory lock", "note", told, _grant("memlock unlimited"))]
+
+
+def _limit(name: str) -> float | None:
+    """Soft limit of a resource; infinity where there is none, None where it is not known."""
+    import resource
+
+    if not hasattr(resource, name):
+        return None
+    soft: int = resource.getrlimit(getattr(resource, name))[0]
+    return float("inf") if soft == resource.RLIM_INFINITY else float(soft)
+
+
+def _capable(bit: int) -> bool:
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    held = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
+    return bool(held) and bool(int(held[0], 16) >> bit & 1)
+
+
+def _grant(what: str) -> str:
+    return (
+        f"add '{_user()} - {what}' to /etc/security/limits.d/seegvox.conf as root and log in again"
+    )
+
+
+def _user() -> Any:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return os.getuid()
+
+
+# --- processor ----------------------------------------------------------------------------------
+
+
+def governor() -> list[Finding]:
+    """Whether the processor is kept at full clock."""
+    try:
+        found = _GOVERNOR.read_text().strip()
+    except OSError:
+        return [Finding("CPU governor", "note", "not told here (usual in a virtual machine)")]
+    if found == "performance":
+        return [Finding("CPU governor", "ok", found)]
+    todo = "for a session: sudo cpupower frequency-set -g performance"
+    return [Finding("CPU governor", "note", found, todo)]
+
+
+def load() -> list[Finding]:
+    """Whether others keep the processor busy."""
+    cores, busy = os.cpu_count() or 1, os.getloadavg()[0]
+    found = f"{busy:.2f} over the last minute on {cores} cores"
+    if busy > cores:
+        todo = "other programs compete with the decoder: close them before a session or a benchmark"
+        return [Finding("load", "note", found, todo)]
+    return [Finding("load", "ok", found)]
