@@ -20,7 +20,7 @@ import pylsl
 
 from models.bundle import Bundle, load_bundle
 from models.files import refuse_busy
-from realtime.environment import resident_mb, versions
+from realtime.environment import environment, resident_mb
 from realtime.golden import check_golden
 from realtime.inlet import Block, Inlet
 from realtime.pipeline import Pipeline
@@ -162,7 +162,7 @@ class Service:
             "extra_contacts": inlet.match.extra,
             "given_up_contacts": inlet.match.missing,
             "lookahead_ms": 1e3 * float(pipeline.latency),
-            "versions": versions(),
+            "environment": environment(),
         }
 
 

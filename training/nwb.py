@@ -202,7 +202,9 @@ def _shown(recording: Recording, samples: int) -> list[str]:
 
 def _write_channels(recording: Recording, file: Path, quirks: Quirks) -> None:
     high = float(recording.fs) / 2
-    rows = [[name, "SEEG", "microvolts", "0", f"{high:g}", "simulated"] for name in recording.labels]
+    rows = [
+        [name, "SEEG", "microvolts", "0", f"{high:g}", "simulated"] for name in recording.labels
+    ]
     header = ["name", "type", "units", "low_cutoff", "high_cutoff", "description"]
     _write_table(file, header, rows, "utf-8-sig" if quirks.byte_order_mark else "utf-8")
 
