@@ -25,3 +25,7 @@ SessionID=t{os.getpid()}{_worker}
 )
 # Child processes inherit it.
 os.environ["LSLAPICFG"] = str(_config)
+
+from tests.bundles import tiny_bundle  # noqa: E402 - LSLAPICFG first
+
+__all__ = ["tiny_bundle"]

@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
         description="Decode a live LSL stream hop by hop and play it. Research use only. "
         "A value given here wins over the TOML.",
     )
-    parser.add_argument("bundle", type=Path, nargs="?", default=_S, help="bundle folder")
+    parser.add_argument("bundle", type=Path, nargs="?", help="bundle folder")
     parser.add_argument("--out", type=Path, default=_S, help="folder of the run, new")
     parser.add_argument("--settings", type=Path, help="TOML; realtime/settings.py lists its keys")
     parser.add_argument("--seconds", type=float, default=_S, help="stop after (default: never)")
@@ -66,7 +66,7 @@ def live_settings(args: argparse.Namespace) -> Any:
     raw = read_toml(args.settings) if args.settings else {}
     given = vars(args)
     plain = ("bundle", "out", "seconds", "unit", "allow_missing", "vocoder")
-    raw.update({k: given[k] for k in plain if k in given})
+    raw.update({k: given[k] for k in plain if given.get(k) is not None})
     stream = {"source_id": "source_id", "name": "name", "type": "type", "timeout": "timeout_s"}
     playout = {"device": "device", "wav": "wav", "target_ms": "target_ms"}
     for section, names in (("stream", stream), ("playout", playout)):

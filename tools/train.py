@@ -22,9 +22,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--settings", type=Path, help="TOML; see training/settings.py for its keys")
     parser.add_argument("--seed", type=int, default=argparse.SUPPRESS, help="seed (default: 0)")
     parser.add_argument(
-        "--steps", type=int, default=argparse.SUPPRESS, help="optimiser steps (default: 100)"
-    )
-    parser.add_argument(
         "--max-minutes",
         type=float,
         default=argparse.SUPPRESS,
@@ -42,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
     trained = train(args.recording, _settings(args), args.out, overwrite=args.overwrite)
     told = trained.spec.provenance
-    print(f"{told['steps']} steps on {told['training_minutes']} minutes -> {args.out}")
+    steps = ", ".join(f"{phase} {count}" for phase, count in told["steps"].items())
+    early = " (stopped by --max-minutes)" if told["stopped_by_time"] else ""
+    print(f"{told['training_minutes']} minutes of speech; steps: {steps}{early} -> {args.out}")
     print(f"next: seegvox export {args.out} --out BUNDLE")
     return 0
 
@@ -53,9 +52,8 @@ def _settings(args: argparse.Namespace) -> Any:
 
     raw = read_toml(args.settings) if args.settings else {}
     given = vars(args)
-    optimiser = {k: given[k] for k in ("steps", "max_minutes") if k in given}
     if "seed" in given:
         raw["seed"] = given["seed"]
-    if optimiser:
-        raw["optimiser"] = {**raw.get("optimiser", {}), **optimiser}
+    if "max_minutes" in given:
+        raw["optimiser"] = {**raw.get("optimiser", {}), "max_minutes": given["max_minutes"]}
     return validated(ExperimentSettings, raw, str(args.settings or "the command line"))

@@ -330,6 +330,11 @@ class ScoreTable:
         return asdict(self)
 
 
+def table_from_json(raw: Mapping[str, Any]) -> ScoreTable:
+    """A table from what `as_json` gave."""
+    return ScoreTable(**{**raw, "lines": tuple(ScoreLine(**line) for line in raw["lines"])})
+
+
 def score_table(
     truth: Mels,
     training: Mels,

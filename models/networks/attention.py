@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from models.networks.position import age_channels
 from models.spec import NetworkSpec
 
+RECENCY = 0.3
+"""Energy lost per frame of age at the start of training."""
+
 
 class Attention(nn.Module):
     """Weights over `memory` places, oldest first; unfilled places are masked, never attended.
@@ -31,6 +34,10 @@ class Attention(nn.Module):
         self.query = nn.Linear(spec.decoder_size, spec.attention_size)
         self.key = nn.Linear(spec.encoder_size, spec.attention_size, bias=False)
         self.key_of_age = nn.Linear(spec.position_channels, spec.attention_size, bias=False)
+        # Starts from a preference for new frames: a uniform start blurs by half the memory, and
+        # minutes of speech are not enough to learn better.
+        recency = -RECENCY * torch.arange(places - 1, -1, -1, dtype=torch.float32)
+        self.energy_of_age = nn.Parameter(recency)
         self.register_buffer("ages", age_channels(places, spec.position_channels))
         self.ages: Tensor
         self.location_sensitive = spec.attention == "location"
@@ -61,7 +68,7 @@ class Attention(nn.Module):
         if self.location_sensitive:
             located = self.location(previous[:, None]).transpose(1, 2)
             hidden = hidden + self.location_key(located)
-        energy = self.score(torch.tanh(hidden))[:, :, 0]
+        energy = self.score(torch.tanh(hidden))[:, :, 0] + self.energy_of_age
         # A finite bar keeps softmax defined while nothing is filled; those weights then go to zero.
         energy = energy + (valid - 1.0) * 1e4
         alignment = torch.softmax(energy, 1) * valid
@@ -78,7 +85,7 @@ class DotAttention(Attention):
         """See `Attention.forward`."""
         key = keys + self.key_of_age(self.ages)
         energy = torch.bmm(key, self.query(query)[:, :, None])[:, :, 0]
-        energy = energy / math.sqrt(key.shape[-1]) + (valid - 1.0) * 1e4
+        energy = energy / math.sqrt(key.shape[-1]) + self.energy_of_age + (valid - 1.0) * 1e4
         alignment = torch.softmax(energy, 1) * valid
         context = torch.bmm(alignment[:, None], memory)[:, 0]
         return torch.cat([context, alignment @ self.ages], 1), alignment

@@ -42,6 +42,8 @@ class Postnet(nn.Module):
             PostnetLayer(a, b, spec.postnet_kernel) for a, b in pairwise(sizes)
         )
         self.dropout = dropout
+        # The residual starts at nothing (Goyal et al. 2017, section 5.1).
+        nn.init.zeros_(self.layers[-1].norm.weight)  # type: ignore[arg-type,union-attr]
 
     def initial_tails(self, batch: int) -> list[Tensor]:
         """One tail per layer."""

@@ -35,5 +35,5 @@ def test_contacts_are_given_up_only_by_name() -> None:
 
 
 def test_a_label_twice_is_refused() -> None:
-    with pytest.raises(MontageError, match="more than once.*LA1"):
+    with pytest.raises(MontageError, match=r"more than once.*LA1"):
         match_labels(WANTED, [*WANTED, "LA1"])

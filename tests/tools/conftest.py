@@ -1,3 +1,0 @@
-from tests.bundles import tiny_bundle
-
-__all__ = ["tiny_bundle"]

@@ -1,0 +1,151 @@
+"""The demo's second half: amplifier and decoder in processes of their own, then the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import wave
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.bundle import Bundle
+from models.errors import StreamError
+from models.files import new_file
+from models.mel import RATE, VOCODER_RATE, log_mel
+from models.streaming import Floats
+from realtime.devices import usable_output
+from realtime.environment import environment
+from realtime.latency import summarise
+from realtime.pipeline import Pipeline
+from realtime.recordings import audio_at, read_recording
+from realtime.runlog import Run, read_run
+from tools.amplifier import spawn_amplifier
+from training.experiment import load
+from training.scores import score_table, split_trials
+
+LIVE = "decoded live"
+NOTE = (
+    "A simulated patient: these are regression figures for software, never evidence about patients."
+)
+
+
+def held_out(folder: Path, nwb: Path) -> tuple[Any, slice]:
+    """The recording and its held-out part, as training split it."""
+    recording = read_recording(nwb)
+    _, _, settings = load(folder / "experiment")
+    return recording, split_trials(recording, settings.test_fraction).test
+
+
+def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) -> Path:
+    """Decode the held-out part live; the folder of the run.
+
+    Raises
+    ------
+    StreamError
+        If the decoder's process failed; its own words went to standard error.
+    """
+    out = folder / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    (folder / "played.wav").unlink(missing_ok=True)
+    recording, part = held_out(folder, nwb)
+    start_s = str(float(part.start / recording.fs))
+    source_id = f"seegvox-demo-{os.getpid()}"
+    options = ["--source-id", source_id, "--start-s", start_s, "--burst", str(args.burst), "--wait"]
+    command = [sys.executable, "-m", "tools.cli", "live", str(bundle.path), "--out", str(out)]
+    command += ["--seconds", str(args.seconds), "--source-id", source_id]
+    if why := usable_output():
+        print(f"      no sound: {why}; playing into {folder / 'played.wav'}")
+        command += ["--wav", str(folder / "played.wav")]
+    with spawn_amplifier(nwb, *options):
+        if subprocess.run(command, check=False).returncode != 0:
+            raise StreamError("the live decoder failed", "", "its own message stands above")
+    return out
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A live run beside the truth of the same seconds, and the same decoded offline."""
+
+    bundle: Bundle
+    run: Run
+    true_mel: Floats
+    true_audio: Floats
+    offline_mel: Floats
+    training_mel: Floats
+
+    @classmethod
+    def of(cls, folder: Path, nwb: Path, bundle: Bundle, run_folder: Path) -> Finished:
+        """Read everything again, and step the pipeline offline over the samples that were live."""
+        recording, part = held_out(folder, nwb)
+        run = read_run(run_folder)
+        seeg = recording.seeg[part][: int(run.hops["last_sample"][-1]) + 1]
+        pipeline = Pipeline.from_bundle(bundle)
+        offline = np.array([hop.mel for hop in pipeline.hops(seeg)], np.float32)
+        start = part.start / recording.fs
+        audio, hops = audio_at(recording, RATE), len(run.mel)
+        low = audio_at(recording, VOCODER_RATE)[_at(start, VOCODER_RATE) :]
+        training = log_mel(audio[: _at(start, RATE)])
+        truth = log_mel(audio[_at(start, RATE) :], hops)
+        return cls(bundle, run, truth, low[: len(run.audio)], offline, training)
+
+    def numbers(self) -> dict[str, Any]:
+        """Every figure of the run, plain values."""
+        spec, run = self.bundle.spec, self.run
+        live = score_table(self.true_mel, self.training_mel, {LIVE: run.mel})
+        return {
+            "note": NOTE,
+            "held_out_scores": spec.scores,
+            "live_scores": live.as_json(),
+            "proof": spec.proof,
+            "live_equals_offline_max_mel": float(np.max(np.abs(self.offline_mel - run.mel))),
+            "stages": summarise(run.hops, run.dac),
+            **{k: run.about[k] for k in ("hops", "late_hops", "playout", "resident_mb")},
+            "lookahead_ms": run.about["lookahead_ms"],
+            "bundle_sha256": self.bundle.hash,
+            "provenance": spec.provenance,
+            "environment": environment(),
+        }
+
+
+def _at(seconds: Fraction, rate: int) -> int:
+    return round(seconds * rate)
+
+
+def write_results(folder: Path, finished: Finished, more: dict[str, Any]) -> None:
+    """`decoded.wav`, `true.wav`, `numbers.json` and `report.html`, replacing the last run's."""
+    from tools.report import ReportContent, write_report
+
+    numbers = {**finished.numbers(), **more}
+    _write_wav(folder / "decoded.wav", finished.run.audio)
+    _write_wav(folder / "true.wav", finished.true_audio)
+    with new_file(folder / "numbers.json", overwrite=True) as partial:
+        partial.write_text(json.dumps(numbers, indent=2, default=str))
+    difference = numbers["live_equals_offline_max_mel"]
+    same = "bit for bit" if difference == 0 else f"within {difference:.2g}"
+    content = ReportContent(
+        title="seegvox demo: a simulated patient, decoded live",
+        run=finished.run,
+        true_mel=finished.true_mel,
+        true_audio=finished.true_audio,
+        decoded_audio=finished.run.audio,
+        scores=finished.bundle.spec.scores,
+        live_scores=numbers["live_scores"],
+        spec=finished.bundle.spec,
+        notes=[NOTE, f"The live mel frames are the offline ones {same}."],
+    )
+    write_report(folder / "report.html", content, overwrite=True)
+    print(f"      live mel equals offline mel {same}")
+
+
+def _write_wav(path: Path, audio: Floats) -> None:
+    with new_file(path, overwrite=True) as partial, wave.open(str(partial), "wb") as file:
+        file.setparams((1, 2, VOCODER_RATE, 0, "NONE", ""))
+        file.writeframes((np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes())
