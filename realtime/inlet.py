@@ -53,6 +53,7 @@ class Inlet:
     rate : the bundle's sampling rate, Hz.
     unit : unit of all channels; None reads it from the stream.
     allow_missing : contacts given up by name; their columns are NaN.
+    start : let samples flow at once; otherwise from `open` on, so that none pile up meanwhile.
 
     Raises
     ------
@@ -69,6 +70,7 @@ class Inlet:
         rate: Fraction,
         unit: str | None = None,
         allow_missing: Sequence[str] = (),
+        start: bool = True,
     ) -> None:
         found = resolve_one(query)
         # `close_stream` is never called: with it liblsl can abort on destruction (issue 220).
@@ -80,7 +82,19 @@ class Inlet:
         self.match: Match = _match(self.description, contacts, allow_missing)
         scale = _scale(self.description, self.match, unit)
         self._montage = _Montage(self.match, scale, self.description)
-        _open(self._lsl, self.description.name, query.timeout_s)
+        self._last_available = float(pylsl.local_clock())
+        if start:
+            self.open(query.timeout_s)
+
+    def open(self, timeout_s: float) -> None:
+        """Let samples flow.
+
+        Raises
+        ------
+        StreamError
+            If the stream cannot be opened.
+        """
+        _open(self._live(), self.description.name, timeout_s)
         self._last_available = float(pylsl.local_clock())
 
     def __enter__(self) -> Inlet:

@@ -56,6 +56,7 @@ class Service:
         self.stop = threading.Event()
         self.counts = Counts()
         self.state = "starting"
+        self._muted_hops = 0
 
     def run(self) -> dict[str, Any]:
         """Decode until stopped; return what `run.json` says at the end.
@@ -78,6 +79,7 @@ class Service:
                 bundle.spec.fs_hz,
                 settings.unit,
                 settings.allow_missing,
+                start=False,
             ) as inlet,
             self._playing() as playout,
             RunLog(settings.out, self._about(bundle, pipeline, inlet)) as log,
@@ -107,15 +109,19 @@ class Service:
         self, inlet: Inlet, pipeline: Pipeline, playout: Playout, log: RunLog
     ) -> dict[str, Any]:
         hop_s = float(pipeline.clock.hop)
-        self._warm_hops = ceil(self.settings.warm_s / hop_s)
+        # What was decoded before the end of the warm-up is heard this much later.
+        delay_s = self.settings.playout.target_ms / 1e3
+        self._muted_hops = ceil((self.settings.warm_s + delay_s) / hop_s)
         last = ceil(self.settings.seconds / hop_s) if self.settings.seconds else None
         try:
-            inlet.wait_first(self.settings.stream.timeout_s)
+            # Only now: samples that pile up while a sound device opens would all be late.
+            inlet.open(self.settings.stream.timeout_s)
+            block: Block | None = inlet.wait_first(self.settings.stream.timeout_s)
             self._enter("warming", f"{self.settings.warm_s:g} s, muted", log)
             while not self.stop.is_set() and (last is None or self.counts.hops < last):
-                block = inlet.pull()
                 if block is not None:
                     self._step(block, pipeline, playout, log)
+                block = inlet.pull()
         finally:
             facts = self._conclude(playout, log)
         return facts
@@ -130,7 +136,7 @@ class Service:
             counts.hops += 1
             counts.late_hops += late
             counts.not_finite_hops += not hop.finite
-            if counts.hops == self._warm_hops:
+            if counts.hops == self._muted_hops:
                 playout.mute(False)
                 self._enter("decoding", playout.stats().device, log)
             if counts.hops % _DAC_PERIOD_HOPS == 0:

@@ -77,9 +77,10 @@ def test_hops_know_their_samples_and_times(bundle: Bundle) -> None:
 def test_a_nan_in_one_contact_never_outlives_the_guard(bundle: Bundle) -> None:
     clean, spoiled = noise_uv(8.0), noise_uv(8.0)
     spoiled[1024:1034, 3] = np.nan
-    mels = []
-    for x in (clean, spoiled):
-        mels.append(np.array([hop.mel for hop in Pipeline.from_bundle(bundle).hops(x)]))
+    mels = [
+        np.array([hop.mel for hop in Pipeline.from_bundle(bundle).hops(x)])
+        for x in (clean, spoiled)
+    ]
     assert np.isfinite(mels[1]).all()
     # Masked for a second, then the recurrent states forget: seconds later nothing is left of it.
     np.testing.assert_allclose(mels[1][-100:], mels[0][-100:], atol=0.02)
