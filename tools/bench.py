@@ -73,11 +73,11 @@ def measure(
     """
     from realtime.environment import environment
     from realtime.latency import summary_ms
-    from realtime.service import quiet_collector
+    from realtime.service import quiet_process
 
     before = environment()
     timed = _HopTimer(bundle, vocoder)
-    with tempfile.TemporaryDirectory(prefix="seegvox-bench-") as scratch, quiet_collector():
+    with tempfile.TemporaryDirectory(prefix="seegvox-bench-") as scratch, quiet_process():
         others = _yardsticks(bundle, Path(scratch)) if yardsticks else {}
         # A fifth as many of each yardstick: enough for a p99, and the run stays short.
         spent = {name: np.zeros(max(hops // 5, ROUND // 5)) for name in others}

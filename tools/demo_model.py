@@ -9,8 +9,7 @@ from typing import Any
 
 from models.bundle import Bundle, load_bundle
 from models.files import sha256
-from realtime.environment import versions
-from tools.demo_cache import cached, remember
+from tools.demo_cache import cached, code_hash, remember
 from tools.simulate import write_patient
 from training.evaluate import NETWORK
 from training.experiment import export, train
@@ -77,7 +76,7 @@ def demo_bundle(args: argparse.Namespace, folder: Path, nwb: Path) -> Maker:
     """What trains and exports for these arguments."""
     settings = ExperimentSettings(name="demo", seed=args.seed, optimiser=OPTIMISER)
     key = {"settings": settings.model_dump(mode="json"), "recording": sha256(nwb)}
-    return Maker(folder, nwb, settings, {**key, "version": versions()["seegvox"]})
+    return Maker(folder, nwb, settings, {**key, "code": code_hash("models", "training")})
 
 
 def print_scores(scores: dict[str, Any]) -> bool:

@@ -65,6 +65,6 @@ class Decoder(nn.Module):
         """Normalised frame `(batch, bands)` and next state."""
         context, alignment = self.attention(state.hidden[0], memory, keys, valid, state.alignment)
         driven = torch.cat([context, self.prenet(state.last)], 1)
-        out, hidden = self.gru(driven[:, None], state.hidden)
-        frame = self.project(F.elu(self.dense(torch.cat([out[:, 0], context], 1))))
+        _, hidden = self.gru(driven[:, None], state.hidden)
+        frame = self.project(F.elu(self.dense(torch.cat([hidden[0], context], 1))))
         return frame, DecoderState(alignment, frame, hidden)

@@ -1,7 +1,8 @@
-"""The encoder: convolutions, then a unidirectional GRU with carried state."""
+"""The encoder: convolutions, then unidirectional GRUs with carried states."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -11,10 +12,10 @@ from models.spec import NetworkSpec
 
 
 class EncoderState(NamedTuple):
-    """Convolution tails, one per layer, and the GRU's state `(layers, batch, size)`."""
+    """Convolution tails and GRU states `(1, batch, size)`, one per layer each."""
 
     tails: list[Tensor]
-    hidden: Tensor
+    hidden: list[Tensor]
 
 
 class Encoder(nn.Module):
@@ -31,19 +32,21 @@ class Encoder(nn.Module):
             stride,
             spec.conv_features,
         )
-        self.gru = nn.GRU(
-            spec.conv_features, spec.encoder_size, spec.encoder_layers, batch_first=True
-        )
+        sizes = [spec.conv_features, *[spec.encoder_size] * spec.encoder_layers]
+        # One module per layer: their states are inputs of the step graph, never sliced there.
+        self.grus = nn.ModuleList(nn.GRU(a, b, batch_first=True) for a, b in pairwise(sizes))
 
     def initial_state(self, batch: int) -> EncoderState:
         """A cold start."""
-        hidden = next(self.gru.parameters()).new_zeros(
-            self.spec.encoder_layers, batch, self.spec.encoder_size
-        )
+        zeros = next(self.grus.parameters()).new_zeros
+        hidden = [zeros(1, batch, self.spec.encoder_size) for _ in self.grus]
         return EncoderState(self.conv.initial_tails(batch), hidden)
 
     def forward(self, x: Tensor, state: EncoderState) -> tuple[Tensor, EncoderState]:
         """Frames and next state; a whole signal or one tick, it is the same call."""
-        features, tails = self.conv(x, state.tails)
-        frames, hidden = self.gru(features, state.hidden)
-        return frames, EncoderState(tails, hidden)
+        frames, tails = self.conv(x, state.tails)
+        carried = []
+        for gru, hidden in zip(self.grus, state.hidden, strict=True):
+            frames, hidden = gru(frames, hidden)
+            carried.append(hidden)
+        return frames, EncoderState(tails, carried)

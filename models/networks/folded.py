@@ -1,7 +1,7 @@
 """Batch norm folded away and convolutions as one matrix product, for stepping.
 
-A folded layer has the same `forward(x, tail)` as the layer it replaces, so encoder and decoder run
-unchanged. Over a tick of a few samples one product on gathered windows costs about three quarters
+A folded layer has the same `forward(x, state)` as the layer it replaces, so encoder and decoder run
+unchanged, for one run and one tick. Over a tick of a few samples one product on gathered windows costs about three quarters
 of the convolution operator (NOTES-streaming-vocoder.md, 4.1).
 """
 
@@ -39,11 +39,27 @@ class FoldedConv(nn.Module):
     def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Output and next tail."""
         padded = torch.cat([tail, x], 1) if tail.shape[1] else x
-        count = x.shape[1] // self.stride
-        starts = [t * self.stride for t in range(count)]
-        windows = torch.stack([padded[:, s : s + self.kernel].flatten(1) for s in starts], 1)
-        y = windows @ self.weight + self.bias
-        return F.relu(y) if self.rectified else y, padded[:, padded.shape[1] - tail.shape[1] :]
+        starts = range(0, x.shape[1], self.stride)
+        windows = [padded[:, s : s + self.kernel].flatten(1) for s in starts]
+        # One window is the whole block: no slice is left in the graph then.
+        rows = windows[0] if len(windows) == 1 else torch.cat(windows, 0)
+        y = rows @ self.weight + self.bias
+        y = (F.relu(y) if self.rectified else y).reshape(x.shape[0], len(windows), -1)
+        return y, padded[:, padded.shape[1] - tail.shape[1] :]
+
+
+class StepGru(nn.Module):
+    """A GRU over one tick of one run, `(1, 1, in)`: the state is the output, nothing is moved."""
+
+    def __init__(self, gru: nn.GRU) -> None:
+        super().__init__()
+        self.gru = gru
+        self.gru.batch_first = False
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Output and next state, which are the same."""
+        _, hidden = self.gru(x, hidden)
+        return hidden, hidden
 
 
 class FusedConv2d(nn.Module):
@@ -62,11 +78,16 @@ class FusedConv2d(nn.Module):
 
 
 def fold(network: CausalNetwork) -> CausalNetwork:
-    """An inference copy of `network`, every norm folded into its convolution."""
+    """A copy of `network` for stepping one run tick by tick, norms folded into convolutions."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for stack in (folded.encoder.conv.layers, folded.postnet.layers):
         for i, layer in enumerate(stack):
             stack[i] = _fold_layer(layer)
+    grus = folded.encoder.grus
+    for i, gru in enumerate(grus):
+        assert isinstance(gru, nn.GRU)
+        grus[i] = StepGru(gru)
+    folded.decoder.gru.batch_first = False
     return folded
 
 

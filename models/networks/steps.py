@@ -28,14 +28,18 @@ class EncoderStep(nn.Module):
         """Cold-start inputs, in the order of `forward`."""
         state = self.network.encoder.initial_state(1)
         samples = torch.zeros(1, self.network.stride, self.network.channels)
+        hidden = {f"state.hidden{i}": h for i, h in enumerate(state.hidden)}
         tails = {f"state.tail{i}": tail for i, tail in enumerate(state.tails)}
-        return {"samples": samples, "state.hidden": state.hidden, **tails}
+        return {"samples": samples, **hidden, **tails}
 
-    def forward(self, samples: Tensor, hidden: Tensor, *tails: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, samples: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Frame `(1, size)`, key `(1, attention size)`, next states in the order of the inputs."""
-        frames, state = self.network.encoder(samples, EncoderState(list(tails), hidden))
-        key = self.network.decoder.attention.keys(frames)
-        return frames[:, 0], key[:, 0], state.hidden, *state.tails
+        layers = len(self.network.encoder.grus)
+        state = EncoderState(list(states[layers:]), list(states[:layers]))
+        frames, state = self.network.encoder(samples, state)
+        frame = frames[:, 0]
+        key = self.network.decoder.attention.keys(frame)
+        return frame, key, *state.hidden, *state.tails
 
 
 class DecoderStep(nn.Module):

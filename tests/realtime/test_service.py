@@ -92,11 +92,11 @@ def test_what_is_played_starts_muted_and_is_what_was_decoded(
     loud = np.flatnonzero(np.abs(played) > 1e-3)
     # Nothing is heard during the first second of the run, which playout's delay only prolongs.
     assert loud[0] > 1.0 * rate
-    part = run.audio[4 * rate : 4 * rate + rate // 4].astype(np.float64)
+    # 20 ms: playout may bend the time axis by 1000 ppm, a third of a sample in that time.
+    part = run.audio[4 * rate : 4 * rate + rate // 50].astype(np.float64)
     dot = np.correlate(played, part, "valid")
     energy = np.convolve(played**2, np.ones(len(part)), "valid")
-    # The adaptive ratio bends the time axis by parts per million only.
-    assert np.max(dot / np.sqrt(energy * np.sum(part**2) + 1e-9)) > 0.98
+    assert np.max(dot / np.sqrt(energy * np.sum(part**2) + 1e-9)) > 0.9
 
 
 def test_sigterm_ends_a_run_as_if_its_time_were_over(
