@@ -37,7 +37,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--dir", type=Path, default=Path("demo"), help="folder (default: demo)")
     parser.add_argument("--speech", type=Path, help="WAV or FLAC to speak (default: espeak-ng)")
     parser.add_argument("--minutes", type=float, default=7.0, help="of speech (default: 7)")
-    parser.add_argument("--gain", type=float, default=1.1, help="patient's gain (default: 1.1)")
+    parser.add_argument(
+        "--gain",
+        type=float,
+        default=2.0,
+        help="patient's gain (default: 2.0; 1.1 is a good real one)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything (default: 0)")
     parser.add_argument("--burst", type=int, default=16, help="samples per packet (default: 16)")
     parser.add_argument("--seconds", type=float, default=25.0, help="to decode live (default: 25)")

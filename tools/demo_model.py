@@ -30,7 +30,7 @@ def demo_patient(args: argparse.Namespace, folder: Path) -> Path:
     key = {
         "patient": settings.model_dump(),
         "speech": args.speech,
-        "version": versions()["seegvox"],
+        "code": code_hash("training/patient"),
     }
     marker = folder / "recording" / "made_from.json"
     if cached(marker, key):

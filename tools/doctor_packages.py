@@ -16,7 +16,16 @@ ROOMS = ("realtime", "training", "models", "tools")
 ROOT = Path(__file__).resolve().parent.parent
 # Modules that a file of the same name beside the person's work would hide.
 DEPENDENCIES = (
-    *("numpy", "scipy", "pylsl", "sounddevice", "samplerate", "onnxruntime", "pydantic", "tqdm"),
+    *(
+        "numpy",
+        "scipy",
+        "pylsl",
+        "sounddevice",
+        "samplerate",
+        "onnxruntime",
+        "pydantic",
+        "threadpoolctl",
+    ),
     *("torch", "lightning", "librosa", "onnx", "onnxscript", "matplotlib", "pynwb", "h5py"),
     *("soundfile", "soxr"),
 )

@@ -21,10 +21,10 @@ class OptimiserSettings(Model):
     """Two phases: the encoder alone through a linear read-out, then the whole network."""
 
     encoder: PhaseSettings = PhaseSettings(
-        steps=300, batch=12, stretch_hops=120, warm_hops=25, learning_rate=1e-3
+        steps=240, batch=12, stretch_hops=120, warm_hops=25, learning_rate=1e-3
     )
     network: PhaseSettings = PhaseSettings(
-        steps=60, batch=24, stretch_hops=200, warm_hops=40, learning_rate=2e-3
+        steps=48, batch=24, stretch_hops=200, warm_hops=40, learning_rate=2e-3
     )
     weight_decay: float = Field(1e-3, ge=0)
     gradient_clip: float = Field(1.0, gt=0)

@@ -1,8 +1,8 @@
 """Batch norm folded away and convolutions as one matrix product, for stepping.
 
 A folded layer has the same `forward(x, state)` as the layer it replaces, so encoder and decoder run
-unchanged, for one run and one tick. Over a tick of a few samples one product on gathered windows costs about three quarters
-of the convolution operator (NOTES-streaming-vocoder.md, 4.1).
+unchanged, for one run and one tick. Over a tick of a few samples one product on gathered windows
+costs about three quarters of the convolution operator.
 """
 
 from __future__ import annotations
