@@ -38,7 +38,10 @@ class StepGraph(Protocol):
 
 
 def session_options() -> ort.SessionOptions:
-    """One thread, nothing spinning, denormals flushed: measured best for steps of a millisecond."""
+    """One thread, nothing spinning, denormals flushed: measured best for steps of a millisecond.
+
+    Flushing holds for the thread that makes a session, from then on and in all it computes.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -12,6 +13,12 @@ from realtime.limiter import DELAY, Limiter, LimiterSettings
 
 ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 LOUD = st.floats(-4, 4, width=32)
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> None:
+    """ONNX Runtime's sessions, made by other tests, flush denormals in this thread for good."""
+    torch.set_flush_denormal(False)
 
 
 def loudest_window(audio: np.ndarray, window: int = 800) -> float:

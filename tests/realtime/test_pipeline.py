@@ -108,4 +108,4 @@ def test_a_step_allocates_no_new_buffers(bundle: Bundle) -> None:
     for _ in range(5):
         encoder.run()
     assert encoder.outputs["frame"].ctypes.data == first
-    assert not np.shares_memory(encoder._sets[0]["state.hidden"], encoder._sets[1]["state.hidden"])
+    assert not np.shares_memory(encoder._sets[0]["state.tail0"], encoder._sets[1]["state.tail0"])
