@@ -25,7 +25,7 @@ OPTIMISER = OptimiserSettings(max_minutes=4.0, teacher_start=0.0)
 def demo_patient(args: argparse.Namespace, folder: Path) -> Path:
     """The NWB file of the demo's patient."""
     settings = PatientSettings(
-        seed=args.seed, minutes=args.minutes, session="mixed", gain=args.gain
+        seed=args.seed, minutes=args.minutes, session="sentences", gain=args.gain
     )
     key = {
         "patient": settings.model_dump(),
