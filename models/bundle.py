@@ -98,7 +98,7 @@ def write_bundle(
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read a bundle, verifying every hash, then the schema version, then the spec.
+    """Read a bundle, verifying its schema version, every hash, then the spec.
 
     Raises
     ------
@@ -124,6 +124,7 @@ def load_bundle(path: Path) -> Bundle:
 def _verify(path: Path) -> None:
     lines = (path / SUMS).read_bytes().decode("ascii", "replace").splitlines()
     listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    _refuse_other_schema(path / SPEC, listed.get(SPEC, ""))
     if set(listed) != set(FILES):
         raise BundleError(
             f"{path / SUMS} lists {sorted(listed)}",
@@ -140,17 +141,29 @@ def _verify(path: Path) -> None:
             )
 
 
-def _read_spec(path: Path) -> BundleSpec:
-    raw = json.loads(path.read_text())
-    version = raw.get("schema_version")
+def _refuse_other_schema(path: Path, digest: str) -> None:
+    """Refuse another schema before its other files look like damage.
+
+    Silent where spec.json is itself missing or altered: `_verify` says that.
+    """
+    if not path.is_file() or sha256(path) != digest:
+        return
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise BundleError(f"{path} is no JSON", "a spec", "export the bundle again") from err
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
             f"{path} has schema version {version}",
             f"{SCHEMA_VERSION}",
             "update seegvox, or export the bundle with this version",
         )
+
+
+def _read_spec(path: Path) -> BundleSpec:
     try:
-        return BundleSpec.model_validate(raw)
+        return BundleSpec.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as err:
         first = err.errors()[0]
         raise BundleError(

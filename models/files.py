@@ -31,14 +31,32 @@ def refuse_busy(path: Path, overwrite: bool = False) -> None:
         raise BusyOutputError(
             f"{path} exists already",
             "a new path",
-            "choose another, or say --overwrite to replace it",
+            "choose another path, or give --overwrite where the command has it",
+        )
+
+
+def _refuse_other_kind(path: Path, folder: bool) -> None:
+    """Overwriting replaces like with like: a mistyped path must not cost a file or a folder."""
+    if path.exists() and path.is_dir() != folder:
+        wanted, found = ("a folder", "a file") if folder else ("a file", "a folder")
+        raise BusyOutputError(
+            f"{path} exists already and is {found}",
+            f"{wanted} or a new path",
+            "choose another path",
         )
 
 
 @contextmanager
 def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place only if the block succeeds."""
+    """A temporary folder beside `path` that takes its place only if the block succeeds.
+
+    Raises
+    ------
+    BusyOutputError
+        As `refuse_busy`; also if `path` is a file, even with `overwrite`.
+    """
     refuse_busy(path, overwrite)
+    _refuse_other_kind(path, folder=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -54,8 +72,15 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place only if the block succeeds."""
+    """A temporary file beside `path` that takes its place only if the block succeeds.
+
+    Raises
+    ------
+    BusyOutputError
+        As `refuse_busy`; also if `path` is a folder, even with `overwrite`.
+    """
     refuse_busy(path, overwrite)
+    _refuse_other_kind(path, folder=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
     try:

@@ -131,6 +131,9 @@ class BundleSpec(Model):
     def _consistent(self) -> BundleSpec:
         if len(set(self.contacts)) != len(self.contacts) or not self.contacts:
             raise ValueError("contacts must be named, each once")
+        if self.hop_s != HOP:
+            # Mel and vocoders stand on it.
+            raise ValueError(f"hop_s {self.hop_s} is not {HOP} s")
         if self.stride != encoder_stride(self.fs_hz):
             raise ValueError(f"stride {self.stride} does not belong to {self.fs_hz} Hz")
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from types import TracebackType
 from typing import Protocol
 
 from models.errors import StreamError
+from realtime.inlet import Inlet
 
 
 class HasClock(Protocol):
@@ -54,3 +56,37 @@ class ClockCorrection:
             except StreamError:
                 self.failures += 1
             self._stop.wait(self._period_s)
+
+
+class SenderClock:
+    """Seconds to add to the sender's timestamps to have them on the local LSL clock.
+
+    Zero if the sender is this very machine: one clock. Otherwise asked for in a thread, and NaN
+    until it is known.
+    """
+
+    def __init__(self, inlet: Inlet) -> None:
+        local = inlet.description.hostname == socket.gethostname()
+        self._correction = None if local else ClockCorrection(inlet)
+
+    @property
+    def offset_s(self) -> float:
+        """The offset of this moment, seconds."""
+        if self._correction is None:
+            return 0.0
+        value = self._correction.value
+        return float("nan") if value is None else value
+
+    def __enter__(self) -> SenderClock:
+        if self._correction is not None:
+            self._correction.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._correction is not None:
+            self._correction.__exit__(kind, err, trace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,13 @@ def resident_mb() -> float:
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     return float("nan")
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started; NaN where `/proc` does not tell."""
+    told = _read("/proc/self/stat")
+    if told is None or not hasattr(time, "CLOCK_BOOTTIME"):
+        return float("nan")
+    # The second field, the program's name, may hold spaces; the start is the 22nd.
+    started = int(told.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started

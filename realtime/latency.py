@@ -1,10 +1,13 @@
 """Latency, defined once: always a difference of two times of a hop, and its name says which.
 
 transport    last sample's LSL time -> available
-front_end, encoder, decoder, vocoder    each its own compute (the limiter counts into vocoder)
+front_end, encoder, decoder, vocoder, limiter    each its own compute
 hop_compute  available -> audio handed to playout
 playout      handed over -> DAC
 end_to_end   last sample's LSL time -> DAC
+
+An amplifier on another machine stamps by its own clock: its offset, asked for beside the data path,
+is added; while it is not known, transport and end_to_end are not known either.
 """
 
 from __future__ import annotations
@@ -33,12 +36,14 @@ def stages_ms(hops: NDArray[np.void], dac: Times | None = None) -> dict[str, Tim
         "encoder": ("front_end", "encoder"),
         "decoder": ("encoder", "decoder"),
         "vocoder": ("decoder", "vocoder"),
+        "limiter": ("vocoder", "limiter"),
         "hop_compute": ("available", "handed_over"),
     }
     stages = {name: 1e3 * (hops[end] - hops[start]) for name, (start, end) in spans.items()}
+    stages["transport"] -= 1e3 * hops["clock_offset"]
     if dac is not None:
         stages["playout"] = 1e3 * (dac - hops["handed_over"])
-        stages["end_to_end"] = 1e3 * (dac - hops["lsl_time"])
+        stages["end_to_end"] = 1e3 * (dac - hops["lsl_time"] - hops["clock_offset"])
     return stages
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.bundle import DECODER, ENCODER, Bundle
 from models.frontend import FrontEnd
 from models.hops import HopClock
-from models.mel import BANDS, LOG_FLOOR, VOCODER_RATE
+from models.mel import BANDS, LOG_FLOOR
 from models.streaming import Floats, Stage, total_latency
 from realtime.decoder import Decoder
 from realtime.encoder import Encoder
@@ -44,6 +44,7 @@ class Hop:
     encoder: float = 0.0
     decoder: float = 0.0
     vocoder: float = 0.0
+    limiter: float = 0.0
     masked: int = 0
     finite: bool = True
     mel: Floats = field(default_factory=lambda: np.zeros(BANDS, np.float32))
@@ -171,8 +172,10 @@ class Pipeline:
         hop.encoder = now()
         hop.mel = self._decode(frames)
         hop.decoder = now()
-        hop.audio = self.limiter.step(self.vocoder.step(hop.mel[None]))
+        voiced = self.vocoder.step(hop.mel[None])
         hop.vocoder = now()
+        hop.audio = self.limiter.step(voiced)
+        hop.limiter = now()
         hop.masked = int(np.count_nonzero(self.front_end.masked))
         self._index += 1
         self._start, self._end = self._end, self.clock.end(self._index)
@@ -191,6 +194,3 @@ class Pipeline:
         """Clear the network's states without losing the place on the hop grid."""
         self.encoder.forget()
         self.decoder.forget()
-
-
-AUDIO_RATE = VOCODER_RATE

@@ -11,30 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import RecordingError, need
+from models.errors import MontageError, RecordingError, need
+from realtime.units import microvolts_per_unit
 
 Doubles = NDArray[np.float64]
 
 STANDARD_RATES_HZ = (128, 200, 250, 256, 400, 500, 512, 1000, 1024, 2000, 2048, 4096, 5000, 8192)
 _SNAP = 1e-3
-_MICROVOLTS_PER = {
-    "volts": 1e6,
-    "volt": 1e6,
-    "v": 1e6,
-    "millivolts": 1e3,
-    "mv": 1e3,
-    "microvolts": 1.0,
-    "microvolt": 1.0,
-    "uv": 1.0,
-    "µv": 1.0,
-    "μv": 1.0,
-}
 _REST = "fixation"
 
 
@@ -88,12 +78,15 @@ def read_recording(path: Path | str) -> Recording:
 
     Parameters
     ----------
-    path : an `.nwb` file with its BIDS sidecars beside it, or a folder that holds exactly one.
+    path : an `.nwb` file with its BIDS sidecars beside it (`X_ieeg.nwb` or `X.nwb` with
+        `X_channels.tsv` and `X_events.tsv`), or a folder that holds exactly one `*_ieeg.nwb`.
+        Without sidecars the names come from the NWB electrodes and the trials from `Stimulus`.
 
     Raises
     ------
     RecordingError
-        If the file is missing, damaged, lacks a series, or contradicts its sidecars.
+        If the file is missing, damaged, lacks a series, names no unit of the sEEG, or contradicts
+        its sidecars.
     MissingExtraError
         Without the extra `formats`.
     """
@@ -102,10 +95,10 @@ def read_recording(path: Path | str) -> Recording:
         seeg, clock, notes = _read_seeg(nwb, file)
         audio, audio_clock = _read_audio(nwb, file)
         shown = _read_stimulus(nwb)
+        labels = _read_labels(nwb, file, seeg.shape[1])
     fs = snapped(clock.typical_hz)
     # On the sEEG clock one second is `fs` samples, whatever the wall clock says.
     stretch = clock.effective_hz / float(fs)
-    labels = _read_labels(file, seeg.shape[1])
     trials, more = _read_trials(file, shown, fs, len(seeg))
     return Recording(
         path=file,
@@ -236,11 +229,26 @@ def _series(nwb: Any, name: str, file: Path) -> Any:
     return acquisition[name]
 
 
+def _data(series: Any, name: str, dimensions: tuple[int, ...], kinds: str = "iuf") -> Any:
+    """The dataset `data` of a series."""
+    data = series.get("data") if hasattr(series, "get") else None
+    if data is None or not hasattr(data, "shape"):
+        raise RecordingError(
+            f"series '{name}' holds no data", "a dataset 'data' in it", "export the file again"
+        )
+    if len(data.shape) not in dimensions:
+        wanted = " or ".join("(samples, channels)" if n == 2 else "(samples,)" for n in dimensions)
+        raise RecordingError(f"{name} has shape {data.shape}", wanted)
+    if data.dtype.kind not in kinds:
+        raise RecordingError(f"{name} holds values of type {data.dtype}", "numbers")
+    return data
+
+
 def _timestamps(series: Any, count: int, name: str) -> Doubles:
     """Timestamps of a series, from `timestamps` or from start and rate, never fewer than asked."""
     if "timestamps" in series:
         return np.asarray(series["timestamps"][:count], np.float64)
-    if "starting_time" in series:
+    if "starting_time" in series and series["starting_time"].attrs.get("rate", 0) > 0:
         start = series["starting_time"]
         stamps: Doubles = float(start[()]) + np.arange(count) / float(start.attrs["rate"])
         return stamps
@@ -249,10 +257,8 @@ def _timestamps(series: Any, count: int, name: str) -> Doubles:
 
 def _read_seeg(nwb: Any, file: Path) -> tuple[NDArray[np.float32], SeriesClock, list[str]]:
     series = _series(nwb, "iEEG", file)
-    data = series["data"]
-    if data.ndim != 2:
-        raise RecordingError(f"iEEG has shape {data.shape}", "(samples, contacts)")
-    factor, notes = _microvolts(data, file)
+    data = _data(series, "iEEG", (2,))
+    factor, offset, notes = _microvolts(series, data, file)
     stamps = _timestamps(series, len(data), "iEEG")
     count = min(len(data), len(stamps))
     if count < len(data):
@@ -260,25 +266,67 @@ def _read_seeg(nwb: Any, file: Path) -> tuple[NDArray[np.float32], SeriesClock, 
     seeg = np.empty((count, data.shape[1]), np.float32)
     for start in range(0, count, 1 << 16):
         stop = min(count, start + (1 << 16))
-        seeg[start:stop] = data[start:stop] * factor
+        seeg[start:stop] = data[start:stop] * factor + offset
     return seeg, measured_clock(stamps), notes
 
 
-def _microvolts(data: Any, file: Path) -> tuple[float, list[str]]:
-    unit = _text(data.attrs.get("unit", ""))
+def _microvolts(series: Any, data: Any, file: Path) -> tuple[Doubles, float, list[str]]:
+    """Factor (one, or one per contact) and offset that make microvolts of stored numbers.
+
+    NWB: value = stored * conversion * channel_conversion + offset, in `unit`. channels.tsv wins
+    over a `unit` that comes without a conversion, since writers leave NWB's default of volts
+    there; a conversion belongs to its own unit.
+    """
     conversion = float(data.attrs.get("conversion", 1.0))
-    if unit.strip().lower() in _MICROVOLTS_PER:
-        return _MICROVOLTS_PER[unit.strip().lower()] * conversion, []
-    units = {row.get("units", "") for row in _table(_sidecar(file, "channels"))}
-    if len(units) == 1 and (only := units.pop()).strip().lower() in _MICROVOLTS_PER:
-        note = f"iEEG has the unit {unit!r}; channels.tsv says {only!r}, which was taken"
-        return _MICROVOLTS_PER[only.strip().lower()], [note]
-    return 1.0, [f"iEEG has the unit {unit!r}; its numbers are taken as microvolts"]
+    own, listed = _text(data.attrs.get("unit", "")), _listed_unit(file)
+    sources = [listed, own] if conversion == 1.0 else [own, listed]
+    taken = next((text for text in sources if _per_unit(text) is not None), None)
+    if taken is None:
+        sidecar = _sidecar(file, "channels").name
+        raise RecordingError(
+            f"{file}: iEEG has the unit {own!r}, {sidecar} says {listed!r}",
+            "a unit such as microvolts, uV, mV or V",
+            f"write the true unit into the column 'units' of {sidecar}",
+        )
+    per_unit, notes = microvolts_per_unit(taken), []
+    if listed and not isclose((_per_unit(own) or 0.0) * conversion, _per_unit(listed) or 0.0):
+        notes.append(
+            f"iEEG has the unit {own!r} (conversion {conversion:g}), channels.tsv says "
+            f"{listed!r}; {taken!r} was taken"
+        )
+    each = series.get("channel_conversion")
+    per_contact = np.ones(1) if each is None else np.asarray(each[:], np.float64)
+    if len(per_contact) not in (1, data.shape[1]):
+        raise RecordingError(
+            f"iEEG has {len(per_contact)} channel conversions", f"{data.shape[1]}, one per contact"
+        )
+    offset = float(data.attrs.get("offset", 0.0)) * per_unit
+    return per_contact * (conversion * per_unit), offset, notes
+
+
+def _per_unit(text: str) -> float | None:
+    try:
+        return microvolts_per_unit(text)
+    except MontageError:
+        return None
+
+
+def _listed_unit(file: Path) -> str:
+    """The unit that channels.tsv states for the contacts; empty where it states none."""
+    rows = _table(_sidecar(file, "channels"))
+    units = sorted({(row.get("units") or "").strip() for row in rows} - {"", "n/a"})
+    if len({_per_unit(unit) for unit in units}) > 1:
+        raise RecordingError(
+            f"{_sidecar(file, 'channels')} states the units {', '.join(units)}",
+            "one unit for all contacts",
+            "correct the column 'units'",
+        )
+    return units[0] if units else ""
 
 
 def _read_audio(nwb: Any, file: Path) -> tuple[NDArray[np.float32], SeriesClock]:
     series = _series(nwb, "Audio", file)
-    data = series["data"]
+    data = _data(series, "Audio", (1, 2))
     stamps = _timestamps(series, len(data), "Audio")
     clock, count = measured_clock(stamps), min(len(data), len(stamps))
     del stamps
@@ -300,7 +348,9 @@ def _full_scale(raw: NDArray[Any], stored: np.dtype[Any]) -> NDArray[np.float32]
 def _read_stimulus(nwb: Any) -> list[str]:
     """Shown word per sEEG sample; empty where the file has none (events.tsv may serve)."""
     series = nwb.get("acquisition", {}).get("Stimulus")
-    return [] if series is None else [_text(word) for word in series["data"][:]]
+    if series is None:
+        return []
+    return [_text(word) for word in _data(series, "Stimulus", (1,), "OSU")[:]]
 
 
 def _text(value: Any) -> str:
@@ -308,29 +358,57 @@ def _text(value: Any) -> str:
 
 
 def _sidecar(file: Path, kind: str) -> Path:
-    return file.with_name(file.name.replace("_ieeg.nwb", f"_{kind}.tsv"))
+    return file.with_name(f"{file.stem.removesuffix('_ieeg')}_{kind}.tsv")
 
 
 def _table(file: Path) -> list[dict[str, str]]:
     """Rows of a tab-separated table; a byte-order mark is skipped; no file gives no rows."""
     if not file.exists():
         return []
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        return list(csv.DictReader(lines, delimiter="\t"))
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            return list(csv.DictReader(lines, delimiter="\t"))
+    except UnicodeDecodeError as err:
+        raise RecordingError(f"{file} is not UTF-8 ({err.reason})", "a UTF-8 table") from err
 
 
-def _read_labels(file: Path, contacts: int) -> tuple[str, ...]:
+def _read_labels(nwb: Any, file: Path, contacts: int) -> tuple[str, ...]:
     sidecar = _sidecar(file, "channels")
-    if not sidecar.exists():
-        raise RecordingError(f"{sidecar} does not exist", "the names of the contacts in it")
-    rows = _table(sidecar)
-    labels = tuple(next(iter(row.values())).strip() for row in rows)
+    if sidecar.exists():
+        source, labels = sidecar.name, tuple(_first(row) for row in _table(sidecar))
+    else:
+        source, labels = "the table of electrodes", _electrode_names(nwb)
+    if not labels:
+        raise RecordingError(
+            f"{sidecar} does not exist, and {file.name} names no electrodes of iEEG"
+            if not sidecar.exists()
+            else f"{sidecar} is empty",
+            "the names of the contacts in one of them",
+            f"write {sidecar.name} with a column 'name', one row per column of iEEG",
+        )
     if len(labels) != contacts or len(set(labels)) != contacts:
         raise RecordingError(
-            f"{sidecar.name} names {len(labels)} contacts ({len(set(labels))} different)",
+            f"{source} names {len(labels)} contacts ({len(set(labels))} different)",
             f"{contacts} different names, one per column of iEEG",
         )
     return labels
+
+
+def _first(row: dict[str, str]) -> str:
+    return (next(iter(row.values())) or "").strip()
+
+
+def _electrode_names(nwb: Any) -> tuple[str, ...]:
+    """Names that an ElectricalSeries refers to, from NWB's own table; empty where it has none."""
+    rows = nwb["acquisition/iEEG"].get("electrodes")
+    table = nwb.get("general/extracellular_ephys/electrodes")
+    if rows is None or table is None:
+        return ()
+    column = next((c for c in ("label", "channel_name", "electrode_name") if c in table), None)
+    if column is None:
+        return ()
+    names = table[column][:]
+    return tuple(_text(names[int(row)]).strip() for row in rows[:] if 0 <= row < len(names))
 
 
 def _read_trials(
@@ -341,7 +419,10 @@ def _read_trials(
     if not rows:
         trials = _trials_from_stimulus(shown, fs)
     if not trials:
-        raise RecordingError(f"{file} has no trials", "events.tsv or a Stimulus series with words")
+        raise RecordingError(
+            f"{file} has no trials",
+            f"{_sidecar(file, 'events').name} beside it, or a Stimulus series with words",
+        )
     end = float(samples / fs)
     kept = [t for t in trials if t.duration_s > 0 and t.onset_s + t.duration_s <= end + 0.05]
     lost = len(trials) - len(kept)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,17 +22,20 @@ from threadpoolctl import threadpool_limits
 
 from models.bundle import Bundle, load_bundle
 from models.files import refuse_busy
-from realtime.environment import environment, resident_mb
+from realtime.clock_correction import SenderClock
+from realtime.environment import environment, process_age_s, resident_mb
+from realtime.gaps import GapCounter
 from realtime.golden import check_golden
 from realtime.inlet import Block, Inlet
+from realtime.lsl_config import quieten
 from realtime.pipeline import Pipeline
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutStats
 from realtime.runlog import RunLog
 from realtime.settings import LiveSettings
+from realtime.watch import Watch
 
 Tell = Callable[[str], None]
-_DAC_PERIOD_HOPS = 64
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Counts:
     hops: int = 0
     late_hops: int = 0
     not_finite_hops: int = 0
+    lost_samples: int = 0
 
 
 class Service:
@@ -57,7 +62,7 @@ class Service:
         self.stop = threading.Event()
         self.counts = Counts()
         self.state = "starting"
-        self._muted_hops = 0
+        self._muted_hops, self._first_hop_s = 0, float("nan")
 
     def run(self) -> dict[str, Any]:
         """Decode until stopped; return what `run.json` says at the end.
@@ -69,6 +74,7 @@ class Service:
             played then, or, if the stream went away, what was decoded is in the run's folder.
         """
         settings = self.settings
+        quieten()
         refuse_busy(settings.out)
         bundle = load_bundle(settings.bundle)
         pipeline = self._ready(bundle)
@@ -84,15 +90,18 @@ class Service:
             ) as inlet,
             self._playing() as playout,
             RunLog(settings.out, self._about(bundle, pipeline, inlet)) as log,
+            SenderClock(inlet) as self._clock,
+            Watch(playout, log, self._tell) as watch,
             quiet_process(),
         ):
-            return self._decode(inlet, pipeline, playout, log)
+            return self._decode(inlet, pipeline, playout, log, watch)
 
     def _ready(self, bundle: Bundle) -> Pipeline:
         pipeline = Pipeline.from_bundle(
             bundle, self.settings.vocoder, self.settings.limiter, now=pylsl.local_clock
         )
-        check_golden(Pipeline.from_bundle(bundle), bundle)
+        default = self.settings.vocoder == "phase"
+        check_golden(pipeline if default else Pipeline.from_bundle(bundle), bundle)
         pipeline.warm_up(len(bundle.spec.contacts))
         return pipeline
 
@@ -107,24 +116,27 @@ class Service:
             playout.stop()
 
     def _decode(
-        self, inlet: Inlet, pipeline: Pipeline, playout: Playout, log: RunLog
+        self, inlet: Inlet, pipeline: Pipeline, playout: Playout, log: RunLog, watch: Watch
     ) -> dict[str, Any]:
-        hop_s = float(pipeline.clock.hop)
+        settings, hop_s = self.settings, float(pipeline.clock.hop)
         # What was decoded before the end of the warm-up is heard this much later.
-        delay_s = self.settings.playout.target_ms / 1e3
-        self._muted_hops = ceil((self.settings.warm_s + delay_s) / hop_s)
-        last = ceil(self.settings.seconds / hop_s) if self.settings.seconds else None
+        delay_s = settings.playout.target_ms / 1e3
+        self._muted_hops = ceil((settings.warm_s + delay_s) / hop_s)
+        last = ceil(settings.seconds / hop_s) if settings.seconds else None
+        gaps = GapCounter(pipeline.clock.fs)
         try:
             # Only now: samples that pile up while a sound device opens would all be late.
-            inlet.open(self.settings.stream.timeout_s)
-            block: Block | None = inlet.wait_first(self.settings.stream.timeout_s)
-            self._enter("warming", f"{self.settings.warm_s:g} s, muted", log)
+            inlet.open(settings.stream.timeout_s)
+            block: Block | None = inlet.wait_first(settings.stream.timeout_s)
+            self._enter("warming", f"{settings.warm_s:g} s, muted", log)
             while not self.stop.is_set() and (last is None or self.counts.hops < last):
                 if block is not None:
                     self._step(block, pipeline, playout, log)
+                    gaps.update(len(block.samples), float(block.timestamps[-1]))
                 block = inlet.pull()
         finally:
-            facts = self._conclude(playout, log)
+            self.counts.lost_samples = gaps.lost
+            facts = self._conclude(playout, log, watch)
         return facts
 
     def _step(self, block: Block, pipeline: Pipeline, playout: Playout, log: RunLog) -> None:
@@ -133,25 +145,35 @@ class Service:
             playout.push(hop.audio, hop.index)
             handed_over = pylsl.local_clock()
             late = handed_over - hop.available > limit
-            log.hop(hop, handed_over, late)
+            log.hop(hop, handed_over, self._clock.offset_s, late)
             counts.hops += 1
             counts.late_hops += late
             counts.not_finite_hops += not hop.finite
+            if counts.hops == 1:
+                self._first_hop_s = process_age_s()
             if counts.hops == self._muted_hops:
                 playout.mute(False)
                 self._enter("decoding", playout.stats().device, log)
-            if counts.hops % _DAC_PERIOD_HOPS == 0:
-                log.dac_times(playout.drain_dac_times())
 
-    def _conclude(self, playout: Playout, log: RunLog) -> dict[str, Any]:
+    def _conclude(self, playout: Playout, log: RunLog, watch: Watch) -> dict[str, Any]:
         # Silence first: the rest may take its time.
         playout.mute(True)
+        watch.stop()
         stats = playout.stats()
-        threading.Event().wait(stats.fill_ms / 1e3 + 0.05)
+        if stats.alive:
+            # The fill of a player that is gone says nothing.
+            time.sleep(min(stats.fill_ms / 1e3, 1.0) + 0.05)
         playout.stop()
         log.dac_times(playout.drain_dac_times())
         self._enter("stopped", f"after {self.counts.hops} hops", log)
-        facts = {**vars(self.counts), "playout": _plain(stats), "resident_mb": resident_mb()}
+        facts = {
+            **vars(self.counts),
+            "playout": _plain(stats),
+            "sound_losses": watch.sound_losses,
+            "first_hop_s": self._first_hop_s,
+            "resident_mb": resident_mb(),
+            "resident_mb_every_10_s": watch.resident_mb,
+        }
         log.conclude(**facts)
         return facts
 
@@ -199,11 +221,14 @@ def quiet_process() -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals(service: Service) -> Iterator[None]:
-    """SIGINT and SIGTERM end the run as if its time were over."""
-    before = {
-        number: signal.signal(number, lambda *_: service.stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    """SIGINT and SIGTERM end a run as if its time were over; before there is one, at once."""
+
+    def stop(*_: object) -> None:
+        service.stop.set()
+        if service.state in ("starting", "waiting"):
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ def synthetic_mel(hops: int, seed: int = 0) -> np.ndarray:
 def write_synthetic_run(folder: Path, hops: int = 4000, seed: int = 0) -> Run:
     rng = np.random.default_rng(seed)
     mel = synthetic_mel(hops, seed)
-    stage_s = 1e-3 * np.array([0.16, 1.1, 1.9, 0.5]) * rng.lognormal(0, 0.2, (hops, 4))
+    stage_s = 1e-3 * np.array([0.16, 1.1, 1.9, 0.5, 0.05]) * rng.lognormal(0, 0.2, (hops, 5))
     stage_s[rng.integers(0, hops, max(1, hops // 400)), 2] += 0.016
     with RunLog(folder, ABOUT) as log:
         log.event("warming", 1000.0, why="1 s, muted")
@@ -51,7 +51,7 @@ def write_synthetic_run(folder: Path, hops: int = 4000, seed: int = 0) -> Run:
             hop = Hop(k, k * 15, k * 15 + 14, lsl_time, available, started, *map(float, done))
             hop.mel = mel[k]
             hop.audio = rng.normal(0, 0.05, 240).astype(np.float32) * float(mel[k].max() > -4)
-            log.hop(hop, handed_over, handed_over - available > 0.015)
+            log.hop(hop, handed_over, 0.0, handed_over - available > 0.015)
             if k > 10:
                 dac = max(handed_over, lsl_time + 0.031) + 0.055 + rng.normal(0, 0.002)
                 log.dac_times(np.array([[k, dac]]))

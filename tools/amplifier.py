@@ -34,10 +34,11 @@ from models.errors import (
     StreamError,
 )
 from models.streaming import Floats
+from realtime.lsl_config import quieten
 from realtime.streams import write_description
 from realtime.units import microvolts_per_unit
+from tools.amplifier_options import NAME, add_arguments
 
-NAME = "seegvox-amplifier"
 _BUFFER_S = 30
 # From the first consumer to the first sample: the consumer's other end is then surely open.
 _LEAD_S = 0.05
@@ -179,15 +180,9 @@ def spawn_amplifier(
         _end(process)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verb `amplifier`."""
-    parser = subparsers.add_parser("amplifier", help="play a recording as a live LSL stream")
-    _add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
 def run(args: argparse.Namespace) -> int:
     """Play until the end, or until SIGINT or SIGTERM; both end it cleanly."""
+    quieten()
     source = load(args.path)
     if args.burst < 1:
         raise SettingsError(f"a burst of {args.burst} samples", "1 or more", "use --burst 16")
@@ -215,29 +210,12 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m tools.amplifier`."""
     parser = argparse.ArgumentParser(prog="amplifier", description=__doc__)
-    _add_arguments(parser)
+    add_arguments(parser)
     try:
         return run(parser.parse_args(argv))
     except SeegvoxError as err:
         print(f"amplifier: {err}", file=sys.stderr)
         return 2
-
-
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
-    parser.add_argument("path", type=Path, help=".npy with a .json beside it, or a recording")
-    parser.add_argument("--burst", type=int, default=16, help="samples per packet")
-    parser.add_argument("--name", default=NAME, help="name of the stream")
-    parser.add_argument("--source-id", default=NAME, help="source id of the stream")
-    parser.add_argument("--start-s", type=float, default=0.0, help="where to start, seconds")
-    parser.add_argument("--stop-s", type=float, default=None, help="where to stop, seconds")
-    parser.add_argument("--unit", default="microvolts", help="unit that samples are sent in")
-    parser.add_argument("--dtype", choices=tuple(_DTYPES), default="float32", help="sample format")
-    parser.add_argument("--loop", action="store_true", help="start over at the end")
-    parser.add_argument("--wait", action="store_true", help="start when somebody listens")
-    parser.add_argument(
-        "--linger-s", type=float, default=0.5, help="seconds the stream outlives its last sample"
-    )
 
 
 _DTYPES = {

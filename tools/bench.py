@@ -1,6 +1,7 @@
 """The verb `bench`: the step and the whole hop, beside three yardsticks, in one run.
 
-Rounds of each are interleaved, so that a noisy machine hits all alike. Paced at 15 ms by default:
+Rounds of each are interleaved, so that a noisy machine hits all alike. `step` is the network alone,
+as the yardsticks are; the stages are timed within the hop. Paced at 15 ms by default:
 back to back a step looks two to four times cheaper than it is, because its caches are warm.
 """
 
@@ -12,20 +13,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, load_bundle
 from models.errors import SettingsError, need
-from models.files import new_file
+from models.files import new_file, refuse_busy
 from models.streaming import Floats
+
+if TYPE_CHECKING:
+    from realtime.graph import StepGraph
 
 Action = Callable[[], None]
 ROUND = 100
-STAGES = ("front_end", "encoder", "decoder", "vocoder")
-YARDSTICKS = ("floor", "window", "eager")
+STAGES = ("front_end", "encoder", "decoder", "vocoder", "limiter")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure; prints a table."""
     if args.hops < ROUND:
         raise SettingsError(f"--hops {args.hops}", f"at least {ROUND}", "ask for more")
+    if args.json:
+        refuse_busy(args.json, args.overwrite)
     bundle = load_bundle(args.bundle)
     hop_s = 0.0 if args.back_to_back else float(bundle.spec.hop_s)
     figures = measure(bundle, args.hops, hop_s, args.vocoder, not args.no_yardsticks)
@@ -76,23 +81,28 @@ def measure(
     from realtime.service import quiet_process
 
     before = environment()
-    timed = _HopTimer(bundle, vocoder)
+    timed, step = _HopTimer(bundle, vocoder), _step(bundle)
     with tempfile.TemporaryDirectory(prefix="seegvox-bench-") as scratch, quiet_process():
         others = _yardsticks(bundle, Path(scratch)) if yardsticks else {}
         # A fifth as many of each yardstick: enough for a p99, and the run stays short.
-        spent = {name: np.zeros(max(hops // 5, ROUND // 5)) for name in others}
+        shares = {"step": 1, **dict.fromkeys(others, 5)}
+        spent: dict[str, list[float]] = {name: [] for name in shares}
         for start in range(0, hops, ROUND):
-            timed.round(min(ROUND, hops - start), pace_s)
-            for name, action in others.items():
-                part = spent[name][start // 5 : (start + ROUND) // 5]
-                part[:] = [_time(action) for _ in _paced(len(part), pace_s)]
+            count = min(ROUND, hops - start)
+            timed.round(count, pace_s)
+            for name, action in {"step": step, **others}.items():
+                times = _paced(-(-count // shares[name]), pace_s)
+                spent[name] += [_time(action) for _ in times]
+    alone = {name: summary_ms(1e3 * np.array(values)) for name, values in spent.items()}
     stages = {name: summary_ms(values) for name, values in timed.stages_ms().items()}
-    sticks = {name: summary_ms(1e3 * values) for name, values in spent.items()}
-    step = stages["step"]["p50_ms"]
+    stages["step"] = alone.pop("step")
     return {
         "stages": stages,
-        "yardsticks": sticks,
-        "ratios": {f"step_to_{name}": step / s["p50_ms"] for name, s in sticks.items()},
+        "yardsticks": alone,
+        "ratios": {
+            f"step_to_{name}": stages["step"]["p50_ms"] / stick["p50_ms"]
+            for name, stick in alone.items()
+        },
         "late_hops": timed.late(float(bundle.spec.hop_s)),
         "hops": hops,
         "pace": "paced" if pace_s else "back_to_back",
@@ -130,10 +140,9 @@ class _HopTimer:
         return self._seeg[index]
 
     def stages_ms(self) -> dict[str, NDArray[np.float64]]:
-        """Times per stage; `step` is encoder and decoder, `hop` everything."""
+        """Times per stage as they follow one another; `hop` is everything."""
         spans = 1e3 * np.diff(np.array(self._rows), axis=1)
-        stages = dict(zip(STAGES, spans.T, strict=True))
-        return {**stages, "step": spans[:, 1] + spans[:, 2], "hop": spans.sum(axis=1)}
+        return {**dict(zip(STAGES, spans.T, strict=True)), "hop": spans.sum(axis=1)}
 
     def late(self, hop_s: float) -> int:
         """Hops finished later than one hop after they were due."""
@@ -159,27 +168,49 @@ def _time(action: Action) -> float:
 
 def _yardsticks(bundle: Bundle, scratch: Path) -> dict[str, Action]:
     need("torch", "train")
-    from realtime.decoder import Decoder
-    from realtime.encoder import Encoder
     from training.yardsticks import Floor, eager_graphs, weight_count, window_graph
 
     spec, channels = bundle.spec, bundle.front_end().channels
     floor, window = Floor(weight_count(spec, channels)), window_graph(spec, channels, scratch)
-    encoder_graph, decoder_graph = eager_graphs(spec, channels)
-    encoder, decoder = Encoder(encoder_graph), Decoder(decoder_graph, spec.clock)
+    window.inputs["samples"][:] = np.random.default_rng(0).standard_normal(
+        window.inputs["samples"].shape
+    )
+    return {
+        "floor": _warmed(floor.run),
+        "window": _warmed(window.run),
+        "eager": _stepper(bundle, eager_graphs(spec, channels)),
+    }
+
+
+def _step(bundle: Bundle) -> Action:
+    """The network's step alone, as the yardsticks are: encoder ticks and decoder tick of a hop."""
+    from models.bundle import DECODER, ENCODER
+    from realtime.graph import OnnxGraph
+
+    graphs = OnnxGraph(bundle.path / ENCODER), OnnxGraph(bundle.path / DECODER)
+    return _stepper(bundle, graphs)
+
+
+def _stepper(bundle: Bundle, graphs: tuple[StepGraph, StepGraph]) -> Action:
+    from realtime.decoder import Decoder
+    from realtime.encoder import Encoder
+
+    clock = bundle.spec.clock
+    encoder, decoder = Encoder(graphs[0]), Decoder(graphs[1], clock)
     rng, hops = np.random.default_rng(0), iter(range(1 << 62))
-    features = rng.standard_normal((spec.clock.end(0) + 1, channels)).astype(np.float32)
-    window.inputs["samples"][:] = rng.standard_normal(window.inputs["samples"].shape)
+    features = rng.standard_normal((clock.end(0) + 1, encoder.channels)).astype(np.float32)
 
-    def eager() -> None:
+    def step() -> None:
         k = next(hops)
-        decoder.step(encoder.step(features[: spec.clock.end(k) - spec.clock.end(k - 1)]))
+        decoder.step(encoder.step(features[: clock.end(k) - clock.end(k - 1)]))
 
-    actions: dict[str, Action] = {"floor": floor.run, "window": window.run, "eager": eager}
-    for action in actions.values():
-        for _ in range(20):
-            action()
-    return actions
+    return _warmed(step)
+
+
+def _warmed(action: Action) -> Action:
+    for _ in range(20):
+        action()
+    return action
 
 
 def format_figures(figures: dict[str, Any]) -> str:

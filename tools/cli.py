@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return int(args.run(args))
-    except SeegvoxError as err:
+    except (SeegvoxError, OSError) as err:
         if args.debug:
             traceback.print_exc()
-        print(f"seegvox {args.verb}: {err}", file=sys.stderr)
+        print(f"seegvox {args.verb}: {' '.join(str(err).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"seegvox {args.verb}: interrupted", file=sys.stderr)

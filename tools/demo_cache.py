@@ -19,6 +19,15 @@ def code_hash(*rooms: str) -> str:
     return digest.hexdigest()
 
 
+def folder_hash(folder: Path) -> str:
+    """One hash of names, sizes and times of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        told = path.stat()
+        digest.update(f"{path} {told.st_size} {told.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def cached(marker: Path, key: dict[str, Any]) -> bool:
     """Whether a step's marker says that it was made from this very key."""
     try:

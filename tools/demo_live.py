@@ -31,6 +31,7 @@ from tools.amplifier import spawn_amplifier
 from training.experiment import load
 from training.scores import score_table, split_trials
 
+ROOT = Path(__file__).resolve().parents[1]
 LIVE = "decoded live"
 NOTE = (
     "A simulated patient: these are regression figures for software, never evidence about patients."
@@ -40,7 +41,7 @@ NOTE = (
 def held_out(folder: Path, nwb: Path) -> tuple[Any, slice]:
     """The recording and its held-out part, as training split it."""
     recording = read_recording(nwb)
-    _, _, settings = load(folder / "experiment")
+    settings = load(folder / "experiment").settings
     return recording, split_trials(recording, settings.test_fraction).test
 
 
@@ -56,18 +57,43 @@ def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) 
     shutil.rmtree(out, ignore_errors=True)
     (folder / "played.wav").unlink(missing_ok=True)
     recording, part = held_out(folder, nwb)
+    out, folder = out.absolute(), folder.absolute()
     start_s = str(float(part.start / recording.fs))
     source_id = f"seegvox-demo-{os.getpid()}"
     options = ["--source-id", source_id, "--start-s", start_s, "--burst", str(args.burst), "--wait"]
-    command = [sys.executable, "-m", "tools.cli", "live", str(bundle.path), "--out", str(out)]
-    command += ["--seconds", str(args.seconds), "--source-id", source_id]
+    seconds = min(args.seconds, float((part.stop - part.start) / recording.fs) - 1.0)
+    # The delay must cover a burst; 30 ms beyond it are the default's own margin.
+    target_ms = max(45.0, 1e3 * args.burst / float(recording.fs) + 30.0)
+    command = [
+        sys.executable,
+        "-m",
+        "tools.cli",
+        "live",
+        str(bundle.path.absolute()),
+        "--out",
+        str(out),
+    ]
+    command += ["--seconds", f"{seconds:g}", "--source-id", source_id]
+    command += ["--target-ms", f"{target_ms:g}"]
     if why := usable_output():
         print(f"      no sound: {why}; playing into {folder / 'played.wav'}")
         command += ["--wav", str(folder / "played.wav")]
     with spawn_amplifier(nwb, *options):
-        if subprocess.run(command, check=False).returncode != 0:
-            raise StreamError("the live decoder failed", "", "its own message stands above")
+        status = _wait(subprocess.Popen(command, cwd=ROOT))
+    if status != 0:
+        raise StreamError(
+            f"the live decoder ended with status {status}", "0", "its message stands above"
+        )
     return out
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        # It was interrupted too, and needs a moment to fade out and close its run.
+        child.wait(10)
+        raise
 
 
 @dataclass(frozen=True)

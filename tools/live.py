@@ -32,12 +32,18 @@ def add_parser(subparsers: Any) -> None:
         "--allow-missing", nargs="+", default=_S, metavar="CONTACT", help="contacts given up"
     )
     parser.add_argument("--vocoder", default=_S, help="phase or rtisi (default: phase)")
-    parser.add_argument("--device", default=_S, help="sound device (default: the system's)")
+    parser.add_argument(
+        "--device", type=_device, default=_S, help="index or part of the name (default: system's)"
+    )
     parser.add_argument("--wav", type=Path, default=_S, help="play into this WAV file instead")
     parser.add_argument(
         "--target-ms", type=float, default=_S, help="playout delay (default: 45; covers a burst)"
     )
     parser.set_defaults(run=run)
+
+
+def _device(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,8 +78,9 @@ def live_settings(args: argparse.Namespace) -> Any:
     for section, names in (("stream", stream), ("playout", playout)):
         chosen = {key: given[option] for option, key in names.items() if option in given}
         if chosen:
-            raw[section] = {**raw.get(section, {}), **chosen}
-    if "wav" in given:
+            table = raw.get(section, {})
+            raw[section] = {**table, **chosen} if isinstance(table, dict) else table
+    if "wav" in given and isinstance(raw["playout"], dict):
         raw["playout"]["sink"] = "wav"
     return validated(LiveSettings, raw, str(args.settings or "the command line"))
 
@@ -89,6 +96,8 @@ def print_run(folder: Path, facts: dict[str, Any]) -> None:
     print(
         f"{facts['hops']} hops, {facts['late_hops']} late, {playout['underruns']} underruns, "
         f"{playout['trims']} trims; look-ahead {run.about['lookahead_ms']:g} ms; "
+        f"{facts['lost_samples']} samples lost; "
+        f"first hop {facts['first_hop_s']:.1f} s after the process began; "
         f"resident {facts['resident_mb']:.0f} MB"
     )
     print(folder)

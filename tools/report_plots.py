@@ -16,7 +16,7 @@ from tools.report_svg import LIGHT, new_figure, style
 Times = NDArray[np.float64]
 
 LIMIT_MS = 1e3 * float(HOP)
-COMPUTE = ("front_end", "encoder", "decoder", "vocoder")
+COMPUTE = ("front_end", "encoder", "decoder", "vocoder", "limiter")
 _WINDOWS = 240
 _LABELLED_HZ = (100, 500, 1000, 2000, 4000, 7500)
 # Shares of hops that are slower; a run resolves no less than one hop in all of its hops.
@@ -216,7 +216,7 @@ def _spread(at: Sequence[float], apart: float) -> list[float]:
 def median_path_ms(stages_ms: Mapping[str, Times]) -> dict[str, float]:
     """Medians of the pieces a hop's time is made of, in the order it passes them, ms.
 
-    `waiting` is hop compute less the compute of its four stages: standing behind the hops of the
+    `waiting` is hop compute less the compute of its stages: standing behind the hops of the
     same packet, and the handing over.
     """
     whole = stages_ms["hop_compute"] - sum(stages_ms[name] for name in COMPUTE)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import runpy
-import sys
 from pathlib import Path
 from typing import Any
 
-from models.errors import SettingsError, need
+from models.errors import need
+from tools.amplifier_options import add_arguments
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,12 +19,8 @@ def add_parser(subparsers: Any) -> None:
     )
     kinds = parser.add_subparsers(dest="kind", metavar="write|stream", required=True)
     _add_write(kinds)
-    stream = kinds.add_parser(
-        "stream",
-        add_help=False,
-        help="stream a recording over LSL (`simulate stream --help` lists the options)",
-    )
-    stream.add_argument("rest", nargs=argparse.REMAINDER)
+    stream = kinds.add_parser("stream", help="stream a recording over LSL, as an amplifier would")
+    add_arguments(stream)
     stream.set_defaults(run=run_stream)
 
 
@@ -90,11 +85,7 @@ def write_patient(
 
 
 def run_stream(args: argparse.Namespace) -> int:
-    """Hand over to the amplifier, which has its own options."""
-    if not args.rest:
-        raise SettingsError(
-            "no recording was named", "simulate stream RECORDING", "see simulate stream --help"
-        )
-    sys.argv = ["seegvox simulate stream", *args.rest]
-    runpy.run_module("tools.amplifier", run_name="__main__")
-    return 0
+    """Play a recording as a live stream until its end."""
+    from tools.amplifier import run
+
+    return run(args)

@@ -37,7 +37,10 @@ def run(args: argparse.Namespace) -> int:
 def list_rows(timeout_s: float) -> list[dict[str, Any]]:
     """Return one dictionary per stream; `units` and `labels` are null where it did not answer."""
     # Here: where liblsl is missing the other verbs still start.
+    from realtime.lsl_config import quieten
     from realtime.streams import list_streams
+
+    quieten()
 
     return [_row(info) for info in list_streams(timeout_s)]
 

@@ -55,5 +55,7 @@ def _settings(args: argparse.Namespace) -> Any:
     if "seed" in given:
         raw["seed"] = given["seed"]
     if "max_minutes" in given:
-        raw["optimiser"] = {**raw.get("optimiser", {}), "max_minutes": given["max_minutes"]}
+        table = raw.get("optimiser", {})
+        if isinstance(table, dict):
+            raw["optimiser"] = {**table, "max_minutes": given["max_minutes"]}
     return validated(ExperimentSettings, raw, str(args.settings or "the command line"))

@@ -77,8 +77,11 @@ def words(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def sentences(count: int, rng: np.random.Generator) -> list[str]:
-    """`count` sentences such as `de bakker zoekt vandaag de molen en het glas in de tuin`."""
-    return [_sentence(rng) for _ in range(count)]
+    """`count` different sentences such as `de bakker zoekt vandaag een molen in de tuin`."""
+    drawn: dict[str, None] = {}
+    while len(drawn) < count:
+        drawn[_sentence(rng)] = None
+    return list(drawn)
 
 
 def _sentence(rng: np.random.Generator) -> str:

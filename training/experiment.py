@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from models.bundle import Bundle
-from models.errors import BundleError, SettingsError
-from models.files import new_folder, refuse_busy
+from models.errors import BundleError, RecordingError, SettingsError
+from models.files import new_folder, refuse_busy, sha256
 from models.frontend import Statistics
 from models.spec import BundleSpec
 from models.toml import validated
@@ -59,11 +59,12 @@ def train(
         If the recording or the settings do not serve.
     """
     refuse_busy(folder, overwrite)
-    prepared = prepare(read_recording(recording), settings)
+    read = read_recording(recording)
+    prepared = prepare(read, settings)
     fitted = fit([prepared.training], prepared.spec, settings, progress)
     spec = prepared.spec.model_copy(update={"provenance": fitted.provenance})
     trained = Trained(spec, fitted.network, prepared.statistics)
-    save(trained, recording, settings, folder, overwrite)
+    save(trained, read.path, settings, folder, overwrite)
     return trained
 
 
@@ -77,6 +78,7 @@ def save(
     """Write an experiment's folder, whole or not at all."""
     about = {
         "recording": str(recording.resolve()),
+        "recording_sha256": sha256(recording),
         "settings": settings.model_dump(mode="json"),
         "provenance": trained.spec.provenance,
     }
@@ -88,8 +90,18 @@ def save(
         np.savez(partial / "statistics.npz", mean=statistics.mean, std=statistics.std)
 
 
-def load(folder: Path) -> tuple[Trained, Path, ExperimentSettings]:
-    """Read an experiment's folder: the trained network, its recording, its settings.
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment read back; `recording` is where its recording lay, `sha256` what it was."""
+
+    trained: Trained
+    settings: ExperimentSettings
+    recording: Path
+    sha256: str
+
+
+def load(folder: Path) -> Experiment:
+    """Read an experiment's folder.
 
     Raises
     ------
@@ -118,7 +130,8 @@ def load(folder: Path) -> tuple[Trained, Path, ExperimentSettings]:
             "the weights of this experiment",
             "train again",
         ) from err
-    return Trained(spec, network.eval(), statistics), Path(about["recording"]), settings
+    trained = Trained(spec, network.eval(), statistics)
+    return Experiment(trained, settings, Path(about["recording"]), about["recording_sha256"])
 
 
 def export(
@@ -133,8 +146,10 @@ def export(
     recording : where the recording lies now; as recorded in the experiment if None.
     """
     refuse_busy(bundle, overwrite)
-    trained, recorded, settings = load(folder)
-    prepared = prepare(read_recording(recording or recorded), settings)
+    experiment = load(folder)
+    read = read_recording(recording or experiment.recording)
+    _same_recording(read.path, experiment)
+    trained, prepared = experiment.trained, prepare(read, experiment.settings)
     scored: list[ScoreTable] = []
 
     def score(pipeline: Pipeline) -> dict[str, Any]:
@@ -143,3 +158,14 @@ def export(
 
     written = package(trained, bundle, prepared.held_out_seeg, score, overwrite)
     return Exported(written, scored[0], prepared)
+
+
+def _same_recording(path: Path, experiment: Experiment) -> None:
+    """What is scored as held out must be what training left out."""
+    found = sha256(path)
+    if found != experiment.sha256:
+        raise RecordingError(
+            f"{path} has SHA-256 {found[:16]}",
+            f"{experiment.sha256[:16]}, the recording that was trained on",
+            "give that file with --recording, or train again",
+        )

@@ -89,8 +89,16 @@ def _train(module: Phase, stretches: Stretches, deadline: float, progress: str |
             enable_progress_bar=bool(progress),
             devices=1,
         )
-        trainer.fit(module, DataLoader(stretches, batch_size=None))
+        _fit(trainer, module, stretches)
     return int(trainer.global_step)
+
+
+def _fit(trainer: L.Trainer, module: Phase, stretches: Stretches) -> None:
+    try:
+        trainer.fit(module, DataLoader(stretches, batch_size=None))
+    except SystemExit as err:
+        # Lightning turns Ctrl-C into an exit of its own.
+        raise KeyboardInterrupt from err
 
 
 class Bar(TQDMProgressBar):

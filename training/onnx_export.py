@@ -14,8 +14,7 @@ from models.errors import BundleError, need
 from models.networks.causal import CausalNetwork
 from models.networks.folded import fold
 from models.networks.steps import DecoderStep, EncoderStep
-
-STATE, NEXT = "state.", "next."
+from realtime.graph import NEXT, STATE
 
 
 def export_steps(network: CausalNetwork, folder: Path) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.spec import FrontEndSpec, Model, NetworkSpec
 
@@ -15,6 +15,12 @@ class PhaseSettings(Model):
     stretch_hops: int = Field(ge=20, description="hops per stretch")
     warm_hops: int = Field(ge=0, description="hops at a stretch's start that carry no loss")
     learning_rate: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _some_hops_count(self) -> PhaseSettings:
+        if self.warm_hops >= self.stretch_hops:
+            raise ValueError(f"warm_hops {self.warm_hops} leave none of {self.stretch_hops} hops")
+        return self
 
 
 class OptimiserSettings(Model):

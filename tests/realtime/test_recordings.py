@@ -135,11 +135,162 @@ def test_volts_become_microvolts(original, tmp_path):
     np.testing.assert_allclose(read_recording(file).seeg, original.seeg, rtol=1e-6)
 
 
-def test_unknown_unit_is_said(original, tmp_path):
+def set_units(file, text):
+    """Write one unit for all contacts into channels.tsv."""
+    sidecar = file.with_name(file.name.replace("_ieeg.nwb", "_channels.tsv"))
+    sidecar.write_text(sidecar.read_text().replace("microvolts", text), encoding="utf-8")
+    return sidecar
+
+
+def set_attributes(file, **attributes):
+    edit(file, lambda series: series["iEEG/data"].attrs.update(attributes))
+
+
+def test_unknown_unit_of_the_series_yields_to_channels_tsv(original, tmp_path):
     file = write_recording(original, tmp_path)
-    edit(file, lambda series: series["iEEG/data"].attrs.__setitem__("unit", "furlong"))
+    set_attributes(file, unit="a.u.")
     found = read_recording(file)
-    assert "furlong" in found.notes[0] and "channels.tsv" in found.notes[0]
+    np.testing.assert_array_equal(found.seeg, original.seeg)
+    assert "'a.u.'" in found.notes[0] and "'microvolts' was taken" in found.notes[0]
+
+
+@pytest.mark.parametrize("unit", ["unknown", "a.u.", ""])
+@pytest.mark.parametrize("listed", ["n/a", "furlong", ""])
+def test_no_known_unit_is_refused(original, tmp_path, unit, listed):
+    file = write_recording(original, tmp_path)
+    set_attributes(file, unit=unit)
+    set_units(file, listed)
+    with pytest.raises(RecordingError, match="the column 'units' of sub-01_") as caught:
+        read_recording(file)
+    assert repr(unit) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_unit_attribute_is_refused(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    edit(file, lambda series: series["iEEG/data"].attrs.__delitem__("unit"))
+    set_units(file, "n/a")
+    with pytest.raises(RecordingError, match="iEEG has the unit ''"):
+        read_recording(file)
+
+
+@pytest.mark.parametrize(
+    ("unit", "conversion", "listed", "factor"),
+    [
+        ("volts", 1.0, "\u00b5V", 1.0),  # NWB's default unit, left as it was
+        ("volts", 1.0, "n/a", 1e6),
+        ("mV", 1.0, "n/a", 1e3),
+        ("volts", 2.5e-7, "uV", 0.25),  # a conversion belongs to its own unit
+        ("a.u.", 0.25, "uV", 0.25),
+        ("microvolts", 1.0, "mV", 1e3),
+    ],
+)
+def test_units_and_conversion(original, tmp_path, unit, conversion, listed, factor):
+    file = write_recording(original, tmp_path)
+    set_attributes(file, unit=unit, conversion=conversion)
+    set_units(file, listed)
+    found = read_recording(file)
+    # Stored values are multiples of 1/8; float32 rounds once.
+    np.testing.assert_allclose(found.seeg, original.seeg * factor, rtol=1e-6)
+
+
+def test_offset_and_channel_conversion(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    set_attributes(file, unit="mV", conversion=0.5, offset=0.25)
+    each = np.array([1, 2, 4, 8, 16, 32.0])
+    edit(file, lambda series: series["iEEG"].create_dataset("channel_conversion", data=each))
+    expected = original.seeg * each * 500 + 250
+    np.testing.assert_allclose(read_recording(file).seeg, expected, rtol=1e-6, atol=1e-4)
+    edit(file, lambda series: series["iEEG"].__delitem__("channel_conversion"))
+    edit(file, lambda series: series["iEEG"].create_dataset("channel_conversion", data=each[:4]))
+    with pytest.raises(RecordingError, match="4 channel conversions; expected 6"):
+        read_recording(file)
+
+
+def test_contacts_in_different_units_are_refused(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    sidecar = set_units(file, "uV")
+    sidecar.write_text(sidecar.read_text().replace("LA2\tSEEG\tuV", "LA2\tSEEG\tmV"))
+    with pytest.raises(RecordingError, match="the units mV, uV; expected one unit"):
+        read_recording(file)
+
+
+def test_a_table_that_is_not_utf8_is_refused(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    sidecar = set_units(file, "uV")
+    sidecar.write_bytes(sidecar.read_bytes().replace(b"uV", b"\xb5V"))
+    with pytest.raises(RecordingError, match="not UTF-8"):
+        read_recording(file)
+
+
+def test_another_file_name_has_sidecars_too(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    for kind in ("channels.tsv", "events.tsv"):
+        file.with_name(f"sub-01_task-wordProduction_{kind}").rename(tmp_path / f"mine_{kind}")
+    same(read_recording(file.rename(tmp_path / "mine.nwb")), original)
+
+
+def test_without_sidecars_the_missing_one_is_named(original, tmp_path):
+    file = write_recording(original, tmp_path)
+    alone = file.rename(tmp_path / "alone.nwb")
+    with pytest.raises(RecordingError, match=r"alone_channels\.tsv does not exist") as caught:
+        read_recording(alone)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_sidecars_the_file_itself_may_serve(original, tmp_path):
+    """An ElectricalSeries refers to NWB's table of electrodes, in an order of its own."""
+    import h5py
+
+    alone = write_recording(original, tmp_path).rename(tmp_path / "alone.nwb")
+    with h5py.File(alone, "r+") as nwb:
+        table = nwb.create_group("general/extracellular_ephys/electrodes")
+        table["label"] = [b"XX1", *(name.encode() for name in reversed(original.labels))]
+        nwb["acquisition/iEEG/electrodes"] = np.arange(6, 0, -1)
+    same(read_recording(alone), original)
+    with h5py.File(alone, "r+") as nwb:
+        del nwb["acquisition/Stimulus"]
+    with pytest.raises(RecordingError, match=r"no trials; expected alone_events\.tsv"):
+        read_recording(alone)
+
+
+@pytest.mark.parametrize("name", ["iEEG", "Audio", "Stimulus"])
+@pytest.mark.parametrize("instead", [None, "group", "words", "cube", "no series"])
+def test_a_series_without_its_data_is_one_line(original, tmp_path, name, instead):
+    file = write_recording(original, tmp_path)
+
+    def change(series):
+        if instead == "no series":
+            del series[name]
+            series[name] = np.zeros(3)
+            return
+        del series[name]["data"]
+        if instead == "group":
+            series[name].create_group("data")
+        if instead == "words":
+            shape = {"iEEG": (5, 6), "Audio": (5,), "Stimulus": (5, 1)}[name]
+            series[name]["data"] = np.full(shape, b"word")
+        if instead == "cube":
+            series[name]["data"] = np.zeros((2, 2, 2))
+
+    edit(file, change)
+    with pytest.raises(RecordingError, match=name) as caught:
+        read_recording(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rate", [None, 0.0])
+def test_a_start_without_a_rate_is_one_line(original, tmp_path, rate):
+    file = write_recording(original, tmp_path)
+
+    def change(series):
+        del series["iEEG/timestamps"]
+        series["iEEG/starting_time"] = 5.0
+        if rate is not None:
+            series["iEEG/starting_time"].attrs["rate"] = rate
+
+    edit(file, change)
+    with pytest.raises(RecordingError, match="neither timestamps nor a rate"):
+        read_recording(file)
 
 
 def test_sEEG_clock_rules(original, tmp_path):

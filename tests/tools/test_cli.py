@@ -123,3 +123,35 @@ def test_an_option_wins_over_the_file(tmp_path: Path) -> None:
     settings = live_settings(args)
     assert (settings.vocoder, settings.playout.target_ms) == ("rtisi", 90)
     assert settings.bundle == Path("b")
+
+
+_WITHOUT_DEVICES = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("onnxruntime", "pylsl", "sounddevice", "torch"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Block())
+import tools.cli
+top = tools.cli.parser()
+for verb in ("doctor", "inspect", "devices", "streams"):
+    assert callable(top.parse_args([verb, *(["b"] if verb == "inspect" else [])]).run)
+import tools.doctor
+try:
+    import onnxruntime
+except ImportError:
+    print("parsed")
+"""
+
+
+def test_the_command_starts_without_its_heavy_packages() -> None:
+    """`seegvox doctor` must run where ONNX Runtime, liblsl or PortAudio is what is missing."""
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", _WITHOUT_DEVICES]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "parsed"), ended.stderr

@@ -228,7 +228,14 @@ def test_windows_keep_the_slowest_hop():
 
 
 def test_the_path_adds_up_where_all_hops_are_alike():
-    alike = {"front_end": 0.2, "encoder": 1.0, "decoder": 2.0, "vocoder": 0.5, "hop_compute": 5.0}
+    alike = {
+        "front_end": 0.2,
+        "encoder": 1.0,
+        "decoder": 2.0,
+        "vocoder": 0.4,
+        "limiter": 0.1,
+        "hop_compute": 5.0,
+    }
     stages = {k: np.full(9, v) for k, v in {**alike, "transport": 10.0, "playout": 40.0}.items()}
     pieces = report_plots.median_path_ms(stages)
     assert list(pieces)[:2] == ["transport", "waiting"]

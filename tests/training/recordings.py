@@ -25,6 +25,7 @@ def tiny_recording(folder: Path, minutes: float = 0.5, seed: int = 0) -> Path:
         seed=seed,
         minutes=minutes,
         session="sentences",
+        repeat_speech=True,
         gain=3.0,
         shafts=2,
         contacts_per_shaft=4,

@@ -85,7 +85,8 @@ def test_own_speech_drives_a_patient(tmp_path):
         sound = rng.normal(0, 0.1, (16_000, 2)) * np.hanning(16_000)[:, None]
         soundfile.write(tmp_path / f"word{i}.wav", sound, 16_000)
     own = speech.read_folder(tmp_path)
-    made = simulate(PatientSettings(**{**SMALL, "minutes": 0.5}), own)
+    settings = PatientSettings(**{**SMALL, "minutes": 0.5, "repeat_speech": True})
+    made = simulate(settings, own)
     assert {t.text for t in made.recording.trials} <= {f"word{i}" for i in range(4)}
     assert made.truth.speech_source == "4 recorded utterances"
 
@@ -94,6 +95,81 @@ def test_words_too_long_for_the_pace_are_refused():
     long = speech.Utterance("lang", np.ones(48_000, np.float32), 16_000, None)
     with pytest.raises(SettingsError, match="sentences"):
         schedule(PatientSettings(minutes=1), [long])
+
+
+def own_words(count, seconds=1.0):
+    return [
+        speech.Utterance(f"eigen {i}", np.ones(int(16_000 * seconds), np.float32), 16_000, None)
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("session", ["words", "sentences"])
+def test_own_speech_is_not_said_twice(session):
+    """A minute holds 19 paced words of one second, or some 25 s of free speech."""
+    wanted = PatientSettings(minutes=1, session=session)
+    said = [p.utterance.text for p in schedule(wanted, own_words(40))]
+    assert len(set(said)) == len(said) >= 15
+    with pytest.raises(SettingsError, match=r"^8\.0 s of speech in 8 utterances") as caught:
+        schedule(wanted, own_words(8))
+    needed = int(str(caught.value).split("expected about ")[1].split(" s for 1 minutes")[0])
+    assert 15 <= needed <= 35
+    assert str(caught.value).endswith("give more speech or fewer minutes")
+    again = schedule(wanted.model_copy(update={"repeat_speech": True}), own_words(8))
+    assert len(again) > 8 == len({p.utterance.text for p in again})
+
+
+def test_own_speech_as_long_as_the_session_is_enough():
+    """19 words of 3 s after a lead-in of 1 s leave 2 s of a minute."""
+    assert len(schedule(PatientSettings(minutes=1), own_words(19))) == 19
+    with pytest.raises(SettingsError, match="18 utterances"):
+        schedule(PatientSettings(minutes=1), own_words(18))
+
+
+def test_own_speech_of_a_mixed_session_is_not_shared_between_its_kinds():
+    mixed = PatientSettings(minutes=1.5, session="mixed")
+    own = own_words(30) + [
+        speech.Utterance(f"zin {i}", np.ones(40_000, np.float32), 16_000, None) for i in range(15)
+    ]
+    said = [p.utterance.text for p in schedule(mixed, own)]
+    assert len(set(said)) == len(said)
+    assert {text.split()[0] for text in said} == {"eigen", "zin"}
+    with pytest.raises(SettingsError, match="speech"):
+        schedule(mixed, own_words(30))
+
+
+def silent_voice(texts, voice="nl", seed=0):
+    """Utterances of a plausible length without the time espeak-ng takes: 0.4 s a word."""
+    return [
+        speech.Utterance(text, np.ones(6400 * len(text.split()), np.float32), 16_000, None)
+        for text in texts
+    ]
+
+
+@pytest.mark.parametrize("minutes", [7, 10])
+@pytest.mark.parametrize("session", ["words", "sentences", "mixed"])
+def test_built_in_speech_is_not_said_twice(monkeypatch, session, minutes):
+    monkeypatch.setattr("training.patient.session.synthesise", silent_voice)
+    for seed in range(5):
+        placed = schedule(PatientSettings(minutes=minutes, session=session, seed=seed), None)
+        said = [p.utterance.text for p in placed]
+        assert len(set(said)) == len(said)
+        # No utterance with its pause is longer than 12 s.
+        assert placed[-1].onset_s > minutes * 60 - 12
+
+
+def test_built_in_words_run_out(monkeypatch):
+    monkeypatch.setattr("training.patient.session.synthesise", silent_voice)
+    long = PatientSettings(minutes=30)
+    with pytest.raises(SettingsError, match=f"{len(dutch.WORDS)} utterances"):
+        schedule(long, None)
+    assert len(schedule(long.model_copy(update={"repeat_speech": True}), None)) > len(dutch.WORDS)
+
+
+def test_built_in_sentences_differ():
+    for seed in range(5):
+        drawn = dutch.sentences(2000, np.random.default_rng(seed))
+        assert len(set(drawn)) == len(drawn) == 2000
 
 
 def test_same_settings_same_recording():

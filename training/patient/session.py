@@ -50,14 +50,20 @@ def schedule(
     Raises
     ------
     SettingsError
-        If the session is paced and no utterance is short enough for the pace, or nothing fits.
+        If the session is paced and no utterance is short enough for the pace, if nothing fits, or
+        if the speech is said before the session ends and `repeat_speech` is not set.
     """
     rng = np.random.default_rng([settings.seed, 1])
     words, sentences = _material(settings, speech, voice, rng)
     placed: list[Placed] = []
     now, end = _LEAD_IN_S, settings.minutes * 60
     for paced in _kinds(settings.session):
-        utterance = next(words if paced else sentences)
+        utterance = next(words if paced else sentences, None)
+        if utterance is None:
+            # The end may stay silent for as long as a word takes.
+            if end - now >= WORD_PACE_S:
+                raise _spent(placed, now, settings)
+            break
         item = _paced(utterance, now, rng) if paced else _unpaced(utterance, now, rng)
         now = now + WORD_PACE_S if paced else item.trial.onset_s + item.trial.duration_s
         if max(now, item.onset_s + utterance.seconds) > end - _MARGIN_S:
@@ -70,6 +76,19 @@ def schedule(
             "make the session longer or the utterances shorter",
         )
     return tuple(placed)
+
+
+def _spent(placed: Sequence[Placed], now: float, settings: PatientSettings) -> SettingsError:
+    """What to say when all speech was said before the session ended."""
+    said = sum(item.utterance.seconds for item in placed)
+    needed = said * (settings.minutes * 60 - _LEAD_IN_S) / max(now - _LEAD_IN_S, 1e-9)
+    return SettingsError(
+        f"{said:.1f} s of speech in {len(placed)} utterances last for {now / 60:.2f} minutes of "
+        f"kind '{settings.session}'",
+        f"about {needed:.0f} s for {settings.minutes:g} minutes, since speech said twice would be "
+        "in training and in the held-out part",
+        "give more speech or fewer minutes",
+    )
 
 
 def compose(placed: Sequence[Placed], seconds: float, seed: int) -> NDArray[np.float32]:
@@ -116,10 +135,17 @@ def _material(
                 f"single words for a session of kind '{settings.session}'",
                 "choose the session kind 'sentences'",
             )
-        return _cycled(short, rng), _cycled(speech, rng)
+        if settings.repeat_speech:
+            return _cycled(short, rng), _cycled(speech, rng)
+        # What is said as a word is not said again as a sentence.
+        paced_too = settings.session == "mixed"
+        long = [u for u in speech if not paced_too or u.seconds > LONGEST_WORD_S]
+        return _once(short, rng), _once(long, rng)
     seconds = settings.minutes * 60
     paced = {"words": 1.0, "sentences": 0.0, "mixed": 1.0}[settings.session]
-    texts = dutch.words(int(seconds / WORD_PACE_S * paced) + 2, rng)
+    wanted = int(seconds / WORD_PACE_S * paced) + 2
+    limit = wanted if settings.repeat_speech else len(dutch.WORDS)
+    texts = dutch.words(min(wanted, limit), rng)
     words = synthesise(texts, voice, settings.seed)
     count = 0 if settings.session == "words" else int(seconds / 2.5) + 2
     said = synthesise(dutch.sentences(count, rng), voice, settings.seed + 1) if count else []
@@ -130,6 +156,11 @@ def _cycled(utterances: Sequence[Utterance], rng: np.random.Generator) -> Iterat
     while utterances:
         for i in rng.permutation(len(utterances)):
             yield utterances[i]
+
+
+def _once(utterances: Sequence[Utterance], rng: np.random.Generator) -> Iterator[Utterance]:
+    for i in rng.permutation(len(utterances)):
+        yield utterances[i]
 
 
 def _paced(utterance: Utterance, now: float, rng: np.random.Generator) -> Placed:

@@ -19,6 +19,10 @@ class PatientSettings(BaseModel):
     seed: int = Field(0, ge=0)
     minutes: float = Field(6.0, gt=0.1, le=60)
     session: Literal["words", "sentences", "mixed"] = "words"
+    repeat_speech: bool = False
+    """Say utterances again once all were said. Training and held-out part then share utterances,
+    so a decoder may score by knowing them; without it a session longer than its speech is refused.
+    """
     fs_hz: Literal[512, 1000, 1024, 2000, 2048] = 1024
     shafts: int = Field(8, ge=1, le=16)
     contacts_per_shaft: int = Field(14, ge=4, le=18)
