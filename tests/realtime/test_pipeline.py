@@ -12,7 +12,9 @@ from models.streaming import Floats, total_latency
 from realtime.decoder import Decoder
 from realtime.encoder import Encoder
 from realtime.graph import OnnxGraph
+from realtime.limiter import Limiter, LimiterSettings
 from realtime.pipeline import Pipeline
+from realtime.vocoders import make_vocoder
 from tests.bundles import noise_uv
 from tests.contract import verify_contract
 
@@ -40,6 +42,23 @@ def test_decoder_keeps_the_contract(bundle: Bundle) -> None:
     clock = bundle.spec.clock
     out = verify_contract(lambda: Decoder(graph(bundle, "decoder"), clock), rows)
     assert out.shape == (133, 80)
+
+
+@pytest.mark.parametrize("vocoder", ["phase", "rtisi"])
+def test_vocoders_keep_the_contract(vocoder: str) -> None:
+    rng = np.random.default_rng(0)
+    slow = np.cumsum(rng.standard_normal((60, 80)), axis=0)
+    mel = (-5 + 2 * np.tanh(slow / 5)).astype(np.float32)
+    mel[20:30] = LOG_FLOOR
+    out = verify_contract(lambda: make_vocoder(vocoder), mel, examples=6)
+    assert len(out) == 60 * VOCODER_HOP
+
+
+def test_the_limiter_keeps_the_contract() -> None:
+    rng = np.random.default_rng(0)
+    audio = (rng.standard_normal(2400) * np.linspace(0, 2, 2400)).astype(np.float32)
+    out = verify_contract(lambda: Limiter(LimiterSettings()), audio)
+    assert len(out) == len(audio)
 
 
 @pytest.mark.parametrize("vocoder", ["phase", "rtisi"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import wave
+from math import ceil
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,10 +22,11 @@ from models.bundle import load_bundle
 from models.errors import BusyOutputError, MontageError, StreamError
 from realtime.latency import summarise
 from realtime.pipeline import Pipeline
-from realtime.runlog import read_run
+from realtime.runlog import RunLog, read_run
 from realtime.service import Service
 from realtime.settings import LiveSettings
 from tests.bundles import TINY_CONTACTS, noise_uv
+from tests.lsl_outlets import Outlet
 from tools.amplifier import save_array, spawn_amplifier
 
 pytestmark = pytest.mark.lsl
@@ -159,6 +163,53 @@ def test_nothing_is_written_if_it_cannot_start(
         Service(settings(tiny_bundle, tmp_path, source_id)).run()
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "played.wav").exists()
+
+
+def test_a_stream_that_sends_nothing_leaves_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
+    silent = Outlet(TINY_CONTACTS)
+    chosen = {"source_id": silent.source_id, "timeout_s": 1.0}
+    with pytest.raises(StreamError, match="sent nothing for 1 s"):
+        Service(settings(tiny_bundle, tmp_path, "", stream=chosen)).run()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_run(
+    tiny_bundle: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: RunLog, files: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunLog, "_drain", full)
+    source_id, said = uuid4().hex, []
+    service = Service(settings(tiny_bundle, tmp_path, source_id, seconds=4.0), said.append)
+    with spawn_amplifier(source, "--source-id", source_id, "--wait"):
+        facts = service.run()
+    assert facts["hops"] == ceil(4.0 / 0.015)
+    assert any("no longer written" in line and "No space left" in line for line in said)
+
+
+def test_a_lost_sound_device_is_retried(tiny_bundle: Path, tmp_path: Path, source: Path) -> None:
+    source_id, said = uuid4().hex, []
+    play = {"sink": "null", "target_ms": 80}
+    service = Service(settings(tiny_bundle, tmp_path, source_id, playout=play), said.append)
+
+    def kill_player() -> None:
+        while service.state != "decoding":
+            time.sleep(0.05)
+        # Only the player of this very service: its own child.
+        assert service.playout is not None
+        assert service.playout.pid is not None
+        os.kill(service.playout.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_player)
+    killer.start()
+    with spawn_amplifier(source, "--source-id", source_id, "--wait"):
+        facts = service.run()
+    killer.join()
+    assert facts["hops"] == int(SECONDS / 0.015)
+    assert facts["sound_losses"] == 1
+    events = [event["event"] for event in read_run(tmp_path / "run").events]
+    assert events == ["warming", "decoding", "sound lost", "sound back", "stopped"]
 
 
 def test_a_busy_folder_is_refused_first(tiny_bundle: Path, tmp_path: Path) -> None:
