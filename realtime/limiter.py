@@ -14,8 +14,9 @@ from math import exp, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from models.spec import Model
 from models.streaming import Floats
 
 RATE_HZ = 16_000
@@ -28,10 +29,8 @@ ONSET_BLOCKS = 10
 SETTLE_POWER = 10 ** (-1.0 / 10)
 
 
-class LimiterSettings(BaseModel):
+class LimiterSettings(Model):
     """Safety of the person listening; both ceilings can be moved, neither can be taken away."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     peak: float = Field(0.5, gt=0.0, le=1.0, description="sample peak, of full scale 1.0")
     level_dbfs: float = Field(

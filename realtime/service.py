@@ -6,21 +6,18 @@ playout; what it tells goes through a queue, and nothing on its way waits for a 
 
 from __future__ import annotations
 
-import gc
-import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 import numpy as np
 import pylsl
-from threadpoolctl import threadpool_limits
 
 from models.bundle import Bundle, load_bundle
 from models.files import refuse_busy
@@ -34,11 +31,9 @@ from realtime.pipeline import Pipeline
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutStats
 from realtime.runlog import RunLog
+from realtime.scheduling import Granted, quiet_process
 from realtime.settings import LiveSettings
 from realtime.watch import Watch
-
-NICE = -15
-"""Priority of the hop path where the system permits it."""
 
 Tell = Callable[[str], None]
 
@@ -97,6 +92,8 @@ class Service:
     def _listen(self, bundle: Bundle, pipeline: Pipeline) -> dict[str, Any]:
         settings = self.settings
         with (
+            # First, since threads inherit the priority of the one that starts them.
+            quiet_process() as granted,
             Inlet(
                 settings.stream,
                 bundle.spec.contacts,
@@ -106,10 +103,9 @@ class Service:
                 start=False,
             ) as inlet,
             self._playing() as playout,
-            RunLog(settings.out, self._about(bundle, pipeline, inlet)) as log,
+            RunLog(settings.out, self._about(bundle, pipeline, inlet, granted)) as log,
             SenderClock(inlet) as self._clock,
             Watch(playout, log, self._tell) as watch,
-            quiet_process(),
         ):
             self._logging = True
             return self._decode(inlet, pipeline, playout, log, watch)
@@ -207,7 +203,9 @@ class Service:
         if log is not None:
             log.event(state, pylsl.local_clock(), why=why)
 
-    def _about(self, bundle: Bundle, pipeline: Pipeline, inlet: Inlet) -> dict[str, Any]:
+    def _about(
+        self, bundle: Bundle, pipeline: Pipeline, inlet: Inlet, granted: Granted
+    ) -> dict[str, Any]:
         return {
             "settings": self.settings.model_dump(mode="json"),
             "bundle_sha256": bundle.hash,
@@ -215,6 +213,7 @@ class Service:
             "extra_contacts": inlet.match.extra,
             "given_up_contacts": inlet.match.missing,
             "lookahead_ms": 1e3 * float(pipeline.latency),
+            **vars(granted),
             "environment": environment(),
         }
 
@@ -223,29 +222,6 @@ def _plain(stats: PlayoutStats) -> dict[str, Any]:
     return {
         k: (None if isinstance(v, float) and np.isnan(v) else v) for k, v in vars(stats).items()
     }
-
-
-@contextmanager
-def quiet_process() -> Iterator[None]:
-    """What the hop path runs under: no garbage collection, no BLAS threads, a raised priority.
-
-    What exists is frozen, and no cycles arise per hop. Products of 80 x 361 gain nothing from a
-    second thread, which spins on the core that playout needs.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    try:
-        with suppress(PermissionError):
-            # Of this thread alone (Linux); `seegvox doctor` says what to grant where it is refused.
-            os.setpriority(os.PRIO_PROCESS, 0, min(nice, NICE))
-        with threadpool_limits(limits=1, user_api="blas"):
-            yield
-    finally:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-        gc.enable()
-        gc.unfreeze()
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import pylsl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeoutError
 
 from models.errors import StreamError
+from models.spec import Model
 
 NEURAL_TYPES = ("EEG", "sEEG", "iEEG", "ECoG")
 _FORMATS = {
@@ -34,14 +35,12 @@ _POLL_S = 0.005
 _FINDS_ALL_LOCAL = 118
 
 
-class StreamQuery(BaseModel):
+class StreamQuery(Model):
     """Which LSL stream to take.
 
     Every field given must agree: `source_id` and `name` exactly, `type` in any case. With none
     given, a stream of type EEG, sEEG, iEEG or ECoG will do, provided there is only one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source_id: str | None = Field(default=None, min_length=1)
     name: str | None = Field(default=None, min_length=1)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from realtime.scheduling import DMA_LATENCY
 from tools.findings import Finding
 
 _SLEEPS, _SLEEP_S = 200, 1e-3
@@ -90,6 +91,17 @@ def nice_level() -> list[Finding]:
     if lowest < 0:
         return [Finding("nice", "ok", f"{now} now, down to {lowest:g} allowed")]
     return [Finding("nice", "note", f"{now} now, no raise allowed", _grant("nice -11"))]
+
+
+def awake_cores() -> list[Finding]:
+    """Whether idle cores may be kept from sleeping, which costs milliseconds at every wake-up."""
+    if not DMA_LATENCY.exists():
+        return [Finding("core sleep", "note", f"this system has no {DMA_LATENCY}")]
+    if os.access(DMA_LATENCY, os.W_OK):
+        return [Finding("core sleep", "ok", "may be held off during a run")]
+    rule = 'KERNEL=="cpu_dma_latency", GROUP="audio", MODE="0660"'
+    todo = f"put {rule} into /etc/udev/rules.d/99-seegvox.rules as root and join the group audio"
+    return [Finding("core sleep", "note", f"{DMA_LATENCY} is not writable", todo)]
 
 
 def memory_lock() -> list[Finding]:

@@ -7,7 +7,6 @@ The process imports numpy, samplerate, sounddevice and pydantic, nothing heavier
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import mmap
 import os
@@ -20,14 +19,13 @@ from realtime.playout.engine import Engine
 from realtime.playout.exchange import SIZE, Count, Exchange, Status, Value
 from realtime.playout.settings import PlayoutSettings
 from realtime.playout.sinks import Sink, open_sink
+from realtime.scheduling import PLAYER_PRIORITY, raise_priority
 
 # Shorter than this, `write` did not wait: the device had room.
 WAITED_S = 0.0003
 # Blocks of silence and fade between the order to stop and the end: one hop fades in 3.
 LAST_BLOCKS = 5
 WATCH_S = 0.25
-# The player needs 2 % of a core, at once; without the right to it, it runs as others do.
-NICE = -10
 
 
 def play(exchange: Exchange, settings: PlayoutSettings) -> None:
@@ -55,9 +53,15 @@ def _feed(exchange: Exchange, engine: Engine, sink: Sink) -> None:
         before = time.monotonic()
         underflow = sink.write(audio)
         now = time.monotonic()
-        engine.written(len(audio), now, sink.free() if now - before > WAITED_S else None)
+        engine.written(len(audio), now, _free_at(sink, now) if now - before > WAITED_S else None)
         exchange.add(Count.DEVICE_UNDERFLOWS, underflow)
         _beat(exchange, now)
+
+
+def _free_at(sink: Sink, now: float) -> int | None:
+    """Free frames at `now`; None if something else had the core before they were counted."""
+    free = sink.free()
+    return free if time.monotonic() - now < WAITED_S else None
 
 
 def _beat(exchange: Exchange, now: float) -> None:
@@ -77,8 +81,7 @@ def main(args: list[str]) -> int:
     exchange = Exchange(mmap.mmap(descriptor, SIZE))
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     gc.disable()
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    raise_priority(PLAYER_PRIORITY)
     play(exchange, PlayoutSettings.model_validate_json(settings))
     status = exchange[Count.STATUS]
     # PortAudio's own exit handlers hang when a JACK server has died.

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from models.spec import Model
 
 RATE_HZ = 16_000
 
 
-class PlayoutSettings(BaseModel):
+class PlayoutSettings(Model):
     """Where the audio goes and how much of it waits there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sink: Literal["device", "wav", "null"] = Field(
         "device", description="sound card, a WAV file, or nowhere at the same pace"

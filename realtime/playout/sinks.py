@@ -108,7 +108,7 @@ class NullSink:
     def write(self, audio: Floats) -> bool:
         """Wait until a device would have room for `(n,)`."""
         self._frames += len(audio)
-        ahead = self._begin + self._frames / self.rate - PACED_QUEUE_S - time.monotonic()
+        ahead = self._ahead_s()
         # After a suspended laptop there is no use in catching up minute by minute.
         if ahead < -1.0:
             self._begin -= ahead
@@ -116,8 +116,12 @@ class NullSink:
         return False
 
     def free(self) -> int:
-        """None: it waits to the frame."""
-        return 0
+        """Frames due by now, if this was woken late: a device would not have waited."""
+        return max(0, int(-self._ahead_s() * self.rate))
+
+    def _ahead_s(self) -> float:
+        """Until a device would have room for all that was written, s; below 0 if overdue."""
+        return self._begin + self._frames / self.rate - PACED_QUEUE_S - time.monotonic()
 
     def close(self) -> None:
         """Nothing to let go."""

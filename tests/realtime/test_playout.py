@@ -20,10 +20,12 @@ from pydantic import ValidationError
 from models.errors import AudioError, BusyOutputError
 from realtime import devices
 from realtime.playout import engine as engine_module
+from realtime.playout import sinks
 from realtime.playout.control import DelayControl, DeviceClock
 from realtime.playout.exchange import AUDIO, SIZE, Count, Exchange
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutSettings
+from realtime.playout.sinks import NullSink
 from tests.alignment import follow, noise
 from tests.realtime.virtual import HOP, HOP_S, World
 from tests.sound_servers import wait_for
@@ -275,6 +277,28 @@ def test_dac_times_are_true() -> None:
     error = rows[[100, 200, 300], 1] - played
     # 0.1 ms: a click's peak is found to a few frames, and the ratio moves it.
     assert np.max(np.abs(error)) < 1e-4
+
+
+def test_a_late_wake_up_is_not_the_device_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0, oversleep=0.0)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds + clock.oversleep
+
+    virtual = SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep)
+    monkeypatch.setattr(sinks, "time", virtual)
+    sink, device, frames, block = NullSink(48_000), DeviceClock(48_000), 0, np.zeros(480, "f4")
+    entered = []
+    for k in range(100):
+        clock.oversleep = 0.05 if k == 50 else 0.0
+        before = clock.now
+        sink.write(block)
+        frames += len(block)
+        if clock.now > before:
+            device.update(frames + sink.free(), clock.now)
+        entered.append(device.time_of(frames))
+    # One frame is what `free` rounds away.
+    assert np.diff(entered[2:]) == pytest.approx(0.01, abs=1.5 / 48_000)
 
 
 # --- the ring -------------------------------------------------------------------------------------
