@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Do the main job; 0 if the speech-only score lies above its chance level."""
     for module in ("torch", "lightning", "onnxscript", "pynwb", "matplotlib"):
         need(module, "demo")
-    from tools.demo_live import Finished, live_run, write_results
+    from tools.demo_live import Finished, held_out, live_run, write_results
     from tools.demo_model import demo_bundle, demo_patient, print_scores
 
     progress, folder = _Progress(), args.dir
@@ -83,9 +83,10 @@ def run(args: argparse.Namespace) -> int:
         made = demo_bundle(args, folder, nwb).export(experiment)
     above = print_scores(made.spec.scores)
     with progress.step("live", f"live: amplifier in another process, {args.seconds:g} s over LSL"):
-        live = live_run(args, folder, nwb, made)
+        recording, part = held_out(folder, nwb)
+        live = live_run(args, folder, nwb, made, part)
     with progress.step("truth", "the same part again, offline"):
-        finished = Finished.of(folder, nwb, made, live)
+        finished = Finished.of(made, live, recording, part)
     with progress.step("report", "report"):
         write_results(folder, finished, {"gain": args.gain, "seconds_taken": progress.seconds})
     _print_where(folder)

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import wave
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from models.bundle import Bundle
-from models.errors import StreamError
+from models.errors import AudioError, StreamError
 from models.files import new_file
 from models.mel import RATE, VOCODER_RATE, log_mel
 from models.streaming import Floats
@@ -25,9 +24,12 @@ from realtime.devices import usable_output
 from realtime.environment import environment
 from realtime.latency import summarise
 from realtime.pipeline import Pipeline
-from realtime.recordings import audio_at, read_recording
+from realtime.playout.playout import open_playout
+from realtime.playout.settings import PlayoutSettings
+from realtime.recordings import Recording, audio_at, read_recording
 from realtime.runlog import Run, read_run
 from tools.amplifier import spawn_amplifier
+from tools.wav import wav_bytes
 from training.experiment import load
 from training.scores import score_table, split_trials
 
@@ -38,15 +40,17 @@ NOTE = (
 )
 
 
-def held_out(folder: Path, nwb: Path) -> tuple[Any, slice]:
+def held_out(folder: Path, nwb: Path) -> tuple[Recording, slice]:
     """The recording and its held-out part, as training split it."""
     recording = read_recording(nwb)
     settings = load(folder / "experiment").settings
     return recording, split_trials(recording, settings.test_fraction).test
 
 
-def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) -> Path:
-    """Decode the held-out part live; the folder of the run.
+def live_run(
+    args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle, part: slice
+) -> Path:
+    """Decode the held-out `part` of the samples in `nwb` live; the folder of the run.
 
     Raises
     ------
@@ -56,14 +60,13 @@ def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) 
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
     (folder / "played.wav").unlink(missing_ok=True)
-    recording, part = held_out(folder, nwb)
-    out, folder = out.absolute(), folder.absolute()
-    start_s = str(float(part.start / recording.fs))
+    out, folder, fs = out.absolute(), folder.absolute(), bundle.spec.fs_hz
+    start_s = str(float(part.start / fs))
     source_id = f"seegvox-demo-{os.getpid()}"
     options = ["--source-id", source_id, "--start-s", start_s, "--burst", str(args.burst), "--wait"]
-    seconds = min(args.seconds, float((part.stop - part.start) / recording.fs) - 1.0)
+    seconds = min(args.seconds, float((part.stop - part.start) / fs) - 1.0)
     # The delay must cover a burst; 30 ms beyond it are the default's own margin.
-    target_ms = max(45.0, 1e3 * args.burst / float(recording.fs) + 30.0)
+    target_ms = max(45.0, 1e3 * args.burst / float(fs) + 30.0)
     command = [
         sys.executable,
         "-m",
@@ -75,7 +78,7 @@ def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) 
     ]
     command += ["--seconds", f"{seconds:g}", "--source-id", source_id]
     command += ["--target-ms", f"{target_ms:g}"]
-    if why := usable_output():
+    if why := _no_sound():
         print(f"      no sound: {why}; playing into {folder / 'played.wav'}")
         command += ["--wav", str(folder / "played.wav")]
     with spawn_amplifier(nwb, *options):
@@ -85,6 +88,17 @@ def live_run(args: argparse.Namespace, folder: Path, nwb: Path, bundle: Bundle) 
             f"the live decoder ended with status {status}", "0", "its message stands above"
         )
     return out
+
+
+def _no_sound() -> str | None:
+    """Why nothing can be heard here; None if a sound device was opened and closed again."""
+    if why := usable_output():
+        return why
+    try:
+        open_playout(PlayoutSettings()).stop()
+    except AudioError as err:
+        return str(err)
+    return None
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
@@ -108,9 +122,8 @@ class Finished:
     training_mel: Floats
 
     @classmethod
-    def of(cls, folder: Path, nwb: Path, bundle: Bundle, run_folder: Path) -> Finished:
-        """Read everything again, and step the pipeline offline over the samples that were live."""
-        recording, part = held_out(folder, nwb)
+    def of(cls, bundle: Bundle, run_folder: Path, recording: Recording, part: slice) -> Finished:
+        """Read the run, and step the pipeline offline over the samples that were live."""
         run = read_run(run_folder)
         seeg = recording.seeg[part][: int(run.hops["last_sample"][-1]) + 1]
         pipeline = Pipeline.from_bundle(bundle)
@@ -172,6 +185,5 @@ def write_results(folder: Path, finished: Finished, more: dict[str, Any]) -> Non
 
 
 def _write_wav(path: Path, audio: Floats) -> None:
-    with new_file(path, overwrite=True) as partial, wave.open(str(partial), "wb") as file:
-        file.setparams((1, 2, VOCODER_RATE, 0, "NONE", ""))
-        file.writeframes((np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes())
+    with new_file(path, overwrite=True) as partial:
+        partial.write_bytes(wav_bytes(audio, VOCODER_RATE))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
-import wave
 from collections.abc import Iterable, Sequence
 from html import escape
 
-import numpy as np
-
 from models.streaming import Floats
 from tools.report_svg import DARK, LIGHT, variables
+from tools.wav import wav_bytes
 
 _CSS = """
 :root{color-scheme:light dark;--page:#f6f7f9;--card:#fff;--accent:#2f6eb5;%(light)s}
@@ -137,16 +134,3 @@ def audio(title: str, samples: Floats, rate_hz: int) -> Markup:
         f'<audio controls preload="metadata" aria-label="{markup(title)}" '
         f'src="data:audio/wav;base64,{data}"></audio></figure>'
     )
-
-
-def wav_bytes(samples: Floats, rate_hz: int) -> bytes:
-    """A mono WAV of 16 bit; beyond full scale it clips, and what is not finite is silent."""
-    finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    whole = np.clip(np.rint(finite * 32767.0), -32768, 32767).astype("<i2")
-    raw = io.BytesIO()
-    with wave.open(raw, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(whole.tobytes())
-    return raw.getvalue()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from models.spec import Model
 
 
-class PatientSettings(BaseModel):
+class PatientSettings(Model):
     """Everything a simulated patient depends on, besides the speech itself.
 
     The same settings and speech give the same recording. Every component has a random stream of
     its own: two patients that differ in `gain` or `leak_db` share all of their noise.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, ge=0)
     minutes: float = Field(6.0, gt=0.1, le=60)
