@@ -1,4 +1,4 @@
-"""Isolation of Lab Streaming Layer, before anything imports pylsl.
+"""Isolation of Lab Streaming Layer, and one compute thread, before anything imports them.
 
 liblsl reads its configuration once, at its first use. Each test process gets a session of its
 own, on this machine only: tests never see the laboratory's streams, nor each other's.
@@ -25,6 +25,9 @@ SessionID=t{os.getpid()}{_worker}
 )
 # Child processes inherit it.
 os.environ["LSLAPICFG"] = str(_config)
+# Tests step small networks, faster with one thread; two that wait for each other on a busy machine
+# took ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tests.bundles import tiny_bundle  # noqa: E402 - LSLAPICFG first
 
