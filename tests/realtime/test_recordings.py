@@ -185,20 +185,23 @@ def test_no_unit_attribute_is_refused(original, tmp_path):
     ],
 )
 def test_units_and_conversion(original, tmp_path, unit, conversion, listed, factor):
-    file = write_recording(original, tmp_path)
+    # Stored in that unit: microvolts beyond 10 000 would be refused.
+    file = write_recording(replace(original, seeg=original.seeg / np.float32(factor)), tmp_path)
     set_attributes(file, unit=unit, conversion=conversion)
     set_units(file, listed)
     found = read_recording(file)
-    # Stored values are multiples of 1/8; float32 rounds once.
-    np.testing.assert_allclose(found.seeg, original.seeg * factor, rtol=1e-6)
+    # float32 rounds twice.
+    np.testing.assert_allclose(found.seeg, original.seeg, rtol=1e-6)
 
 
 def test_offset_and_channel_conversion(original, tmp_path):
-    file = write_recording(original, tmp_path)
+    # A thousandth, so that millivolts are plausible.
+    thousandth = original.seeg / np.float32(1000)
+    file = write_recording(replace(original, seeg=thousandth), tmp_path)
     set_attributes(file, unit="mV", conversion=0.5, offset=0.25)
     each = np.array([1, 2, 4, 8, 16, 32.0])
     edit(file, lambda series: series["iEEG"].create_dataset("channel_conversion", data=each))
-    expected = original.seeg * each * 500 + 250
+    expected = thousandth * each * 500 + 250
     np.testing.assert_allclose(read_recording(file).seeg, expected, rtol=1e-6, atol=1e-4)
     edit(file, lambda series: series["iEEG"].__delitem__("channel_conversion"))
     edit(file, lambda series: series["iEEG"].create_dataset("channel_conversion", data=each[:4]))

@@ -1,0 +1,27 @@
+"""Recordings of sEEG with speech, whatever file they come from.
+
+recording.py   what a recording is
+read.py        the way in, for every format
+nwb.py, mne_files.py (edf.py, brainvision.py), micromed.py, xdf*.py   one format each
+source.py      from an opened file to a recording
+finish.py      what every recording goes through
+contacts.py, amplitude.py, clocks.py, trials.py, sidecars.py, sound.py, scratch.py   parts
+"""
+
+from realtime.recordings.clocks import STANDARD_RATES_HZ, SeriesClock, measured_clock, snapped
+from realtime.recordings.finish import common_span
+from realtime.recordings.read import read_recording
+from realtime.recordings.recording import Recording, Trial
+from realtime.recordings.sound import audio_at
+
+__all__ = [
+    "Recording",
+    "STANDARD_RATES_HZ",
+    "SeriesClock",
+    "Trial",
+    "audio_at",
+    "common_span",
+    "measured_clock",
+    "read_recording",
+    "snapped",
+]
