@@ -78,26 +78,73 @@ class FrontEndSpec(Model):
     clip: float = Field(6.0, gt=0, description="z-scores are clipped to plus or minus this")
 
 
-class NetworkSpec(Model):
-    """Shapes of the causal network (Kohler et al. 2021, every look into the future taken away)."""
+class OutputSpec(Model):
+    """What the decoder gives: mel values, or for each band a choice among k-means codes."""
 
-    conv: Literal["1d", "2d"] = "1d"
-    conv_channels: tuple[int, int, int] = (128, 128, 75)
+    kind: Literal["continuous", "discrete"] = "continuous"
+    codes: int = Field(16, ge=2, description="codes per band, if discrete")
+    codebook: Literal["global", "per_bin"] = Field(
+        "global", description="one codebook for all bands, or one for each"
+    )
+
+
+WIDTHS: dict[str, tuple[int, int, int]] = {
+    "1d": (128, 128, 75),
+    "2d": (25, 50, 75),
+    "3d": (15, 30, 45),
+}
+"""Default `conv_channels`: those of the published code but for the third layer of 3-D, ours."""
+
+
+class NetworkSpec(Model):
+    """Shapes of the network (Kohler et al. 2022); `causal` takes every look into the future away.
+
+    Without it: centred convolutions, a bidirectional encoder, and decoding in windows of
+    `memory_ms`, each by itself. Such a network cannot be stepped, so no bundle is made of it.
+    """
+
+    causal: bool = True
+    conv: Literal["1d", "2d", "3d"] = Field(
+        "1d", description="over time; contacts and time; shaft, contact and time"
+    )
+    conv_channels: tuple[int, int, int] = WIDTHS["1d"]
     conv_kernels: tuple[int, int, int] = (9, 5, 5)
     conv_features: int = Field(75, ge=1, description="channels after the convolutions")
     encoder_layers: int = Field(3, ge=1)
-    encoder_size: int = Field(256, ge=1)
+    encoder_size: int = Field(256, ge=1, description="per direction")
     position_channels: int = Field(32, ge=2, multiple_of=2)
-    attention: Literal["location", "content"] = "location"
+    attention: Literal["location", "content", "none"] = Field(
+        "location", description="additive and location-sensitive; dot product; fixed weights by age"
+    )
     attention_size: int = Field(128, ge=1)
     location_filters: int = Field(8, ge=1)
     location_kernel: int = Field(5, ge=1)
-    memory_ms: float = Field(200.0, gt=0)
+    memory_ms: float = Field(200.0, gt=0, description="attention memory; the window if not causal")
+    reverse_time: bool = Field(False, description="windows are encoded backwards; not causal")
+    context: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
+        (0, 0), description="windows seen before and after the decoded one; not causal"
+    )
+    prenet: bool = Field(True, description="false feeds the last frame back as it is")
     prenet_size: int = Field(256, ge=1)
     decoder_size: int = Field(256, ge=1)
+    postnet: bool = Field(True, description="false leaves the decoder's frames as they are")
     postnet_channels: int = Field(256, ge=1)
     postnet_kernel: int = Field(5, ge=2)
     postnet_layers: int = Field(5, ge=2)
+    output: OutputSpec = OutputSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _widths(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("conv") in WIDTHS and "conv_channels" not in raw:
+            return {**raw, "conv_channels": WIDTHS[raw["conv"]]}
+        return raw
+
+    @model_validator(mode="after")
+    def _steppable(self) -> NetworkSpec:
+        if self.causal and (self.reverse_time or self.context != (0, 0)):
+            raise ValueError("reverse_time and context see the future: they need causal = false")
+        return self
 
 
 class MelSpec(Model):

@@ -4,6 +4,7 @@ experiment.json    settings, recording, provenance
 spec.json          the bundle's spec, before proof and scores
 weights.pt         the network's tensors (loaded with `weights_only=True`)
 statistics.npz     of the training part
+training/          logs, and per phase `last.ckpt`, `best.pt` (with validation) and `final.pt`
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from models.frontend import Statistics
 from models.spec import BundleSpec
 from models.toml import validated
 from realtime.pipeline import Pipeline
-from realtime.recordings import read_recording
 from training.evaluate import evaluate
 from training.fit import build_network, fit
+from training.held_out import split_cues
+from training.joint.start import started_from
 from training.package import Trained, package
 from training.prepare import Prepared, prepare
+from training.reading import read_for, settings_for
 from training.scores import ScoreTable
 from training.settings import ExperimentSettings
+from training.workspace import Begun, Workspace, first_process
 
 
 @dataclass(frozen=True)
@@ -51,21 +55,90 @@ def train(
 ) -> Trained:
     """Read, prepare, fit, and write the experiment's folder.
 
+    While it runs, its state and logs are in `FOLDER.training`; interrupted, it can be continued
+    with `resume`. At the end they become `FOLDER/training`.
+
     Raises
     ------
     BusyOutputError
-        Before any work, if `folder` exists and `overwrite` is not set.
+        Before any work, if `folder` exists or holds an interrupted training, and `overwrite` is
+        not set.
     RecordingError, SettingsError
         If the recording or the settings do not serve.
+    TrainingError
+        If the loss is not finite, or the state cannot be written.
     """
-    refuse_busy(folder, overwrite)
-    read = read_recording(recording)
-    prepared = prepare(read, settings)
-    fitted = fit([prepared.training], prepared.spec, settings, progress)
-    spec = prepared.spec.model_copy(update={"provenance": fitted.provenance})
+    workspace = Workspace(folder)
+    workspace.refuse_busy(overwrite)
+    read = read_for(recording, settings)
+    settings = settings_for(read, settings)
+    prepared = prepare(read, settings, feature_folder(settings, folder))
+    started_from(prepared.spec, settings.joint)
+    workspace.begin(Begun(read.path.resolve(), sha256(read.path), settings, overwrite))
+    return _train(read.path, prepared, settings, workspace, progress, overwrite)
+
+
+def resume(folder: Path, recording: Path | None = None, progress: bool = True) -> Trained:
+    """Go on with an interrupted training, to the result that it would have had.
+
+    Parameters
+    ----------
+    folder : as given to `train`.
+    recording : where the recording lies now; as recorded if None.
+
+    Raises
+    ------
+    SettingsError
+        If there is no interrupted training.
+    RecordingError
+        If the recording is not the one that it began with.
+    TrainingError
+        As `train`; also if its state cannot be read.
+    """
+    workspace = Workspace(folder)
+    begun = workspace.begun()
+    read = read_for(recording or begun.recording, begun.settings)
+    _same_recording(read.path, begun.sha256)
+    prepared = prepare(read, begun.settings, feature_folder(begun.settings, folder))
+    return _train(read.path, prepared, begun.settings, workspace, progress, begun.overwrite)
+
+
+def _train(
+    recording: Path,
+    prepared: Prepared,
+    settings: ExperimentSettings,
+    workspace: Workspace,
+    progress: bool,
+    overwrite: bool,
+) -> Trained:
+    validation = [prepared.validation] if prepared.validation is not None else []
+    fitted = fit(
+        [prepared.training],
+        prepared.spec,
+        settings,
+        progress,
+        validation=validation,
+        folder=workspace.state,
+    )
+    provenance = {
+        **fitted.provenance,
+        "recording_sha256": sha256(recording),
+        "split": {
+            "test_fraction": settings.test_fraction,
+            "validation_fraction": settings.validation.fraction,
+        },
+    }
+    spec = prepared.spec.model_copy(update={"provenance": provenance})
     trained = Trained(spec, fitted.network, prepared.statistics)
-    save(trained, read.path, settings, folder, overwrite)
+    if first_process():
+        save(trained, recording, settings, workspace.folder, overwrite)
+        workspace.close()
     return trained
+
+
+def feature_folder(settings: ExperimentSettings, folder: Path) -> Path:
+    """Where an experiment's features are kept."""
+    return Path(settings.feature_cache) if settings.feature_cache else folder.parent / ".features"
 
 
 def save(
@@ -147,25 +220,26 @@ def export(
     """
     refuse_busy(bundle, overwrite)
     experiment = load(folder)
-    read = read_recording(recording or experiment.recording)
-    _same_recording(read.path, experiment)
-    trained, prepared = experiment.trained, prepare(read, experiment.settings)
+    read = read_for(recording or experiment.recording, experiment.settings)
+    _same_recording(read.path, experiment.sha256)
+    trained = experiment.trained
+    prepared = prepare(read, experiment.settings, feature_folder(experiment.settings, folder))
     scored: list[ScoreTable] = []
 
     def score(pipeline: Pipeline) -> dict[str, Any]:
-        scored.append(evaluate(pipeline, prepared))
+        scored.append(evaluate(pipeline, prepared, cues=split_cues(read, experiment.settings)))
         return scored[0].as_json()
 
     written = package(trained, bundle, prepared.held_out_seeg, score, overwrite)
     return Exported(written, scored[0], prepared)
 
 
-def _same_recording(path: Path, experiment: Experiment) -> None:
+def _same_recording(path: Path, expected: str) -> None:
     """What is scored as held out must be what training left out."""
     found = sha256(path)
-    if found != experiment.sha256:
+    if found != expected:
         raise RecordingError(
             f"{path} has SHA-256 {found[:16]}",
-            f"{experiment.sha256[:16]}, the recording that was trained on",
-            "give that file with --recording, or train again",
+            f"{expected[:16]}, the recording that was trained on",
+            "give that file, or train again",
         )

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from models.errors import BundleError, need
-from models.networks.causal import CausalNetwork
 from models.networks.folded import fold
+from models.networks.network import SpeechNetwork
 from models.networks.steps import DecoderStep, EncoderStep
 from realtime.graph import NEXT, STATE
 
 
-def export_steps(network: CausalNetwork, folder: Path) -> dict[str, Path]:
+def export_steps(network: SpeechNetwork, folder: Path) -> dict[str, Path]:
     """Write `encoder_step.onnx` and `decoder_step.onnx` of the folded network.
 
     Raises

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.bundle import Bundle, front_end_arrays, write_bundle
 from models.frontend import FrontEnd, Statistics
-from models.networks.causal import CausalNetwork
+from models.networks.network import SpeechNetwork
 from models.spec import BundleSpec
 from models.streaming import Floats
 from realtime.decoder import Decoder
@@ -33,7 +33,7 @@ class Trained:
     """All that a bundle is made from."""
 
     spec: BundleSpec
-    network: CausalNetwork
+    network: SpeechNetwork
     statistics: Statistics
 
     def front_end(self) -> FrontEnd:

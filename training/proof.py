@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.errors import BundleError
-from models.networks.causal import CausalNetwork
+from models.networks.network import SpeechNetwork
 from models.spec import BundleSpec
 from models.streaming import Floats
 from realtime.decoder import Decoder
@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 SECONDS = 60
 
 
-def decode_offline(network: CausalNetwork, spec: BundleSpec, features: Floats) -> Floats:
+def decode_offline(network: SpeechNetwork, spec: BundleSpec, features: Floats) -> Floats:
     """Mel `(hops, 80)` of a whole run at once, in torch, from a cold start."""
     clock = spec.clock
     hops = clock.hops_in(len(features))
@@ -44,7 +44,7 @@ def decode_stepped(
 
 
 def prove(
-    network: CausalNetwork,
+    network: SpeechNetwork,
     graphs: tuple[StepGraph, StepGraph],
     spec: BundleSpec,
     features: Floats,

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from models.networks.causal import CausalNetwork
+from models.networks.network import SpeechNetwork
 from models.networks.steps import DecoderStep, EncoderStep
 from models.streaming import Floats
 from realtime.graph import STATE
@@ -47,7 +47,7 @@ class TorchGraph:
                 array.fill(0.0)
 
 
-def torch_graphs(network: CausalNetwork) -> tuple[TorchGraph, TorchGraph]:
+def torch_graphs(network: SpeechNetwork) -> tuple[TorchGraph, TorchGraph]:
     """Encoder and decoder graphs of a network, in inference form."""
     network = network.eval()
     return TorchGraph(EncoderStep(network)), TorchGraph(DecoderStep(network))

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.networks.causal import CausalNetwork, Memory
+from models.networks.attention import Memory
 from models.networks.decoder import DecoderState
 from models.networks.folded import fold
+from models.networks.network import SpeechNetwork
 from models.networks.steps import DecoderStep, Named
 from models.spec import BundleSpec
 from models.streaming import Floats
@@ -28,7 +29,7 @@ class WindowStep(nn.Module):
 
     outputs = ("mel",)
 
-    def __init__(self, network: CausalNetwork) -> None:
+    def __init__(self, network: SpeechNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -51,7 +52,7 @@ class WindowStep(nn.Module):
         return mel, *state, *carried
 
 
-def random_network(spec: BundleSpec, channels: int) -> CausalNetwork:
+def random_network(spec: BundleSpec, channels: int) -> SpeechNetwork:
     """A network of the bundle's shapes, in inference form."""
     torch.manual_seed(0)
     return build_network(spec, channels).eval().requires_grad_(False)

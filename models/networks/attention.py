@@ -1,91 +1,200 @@
-"""Location-sensitive additive attention over the newest encoder frames.
+"""Attention over the encoder frames in memory, by what they hold and how old they are.
 
 Bahdanau et al. 2015 (additive scores), Chorowski et al. 2015 eq. 8-9 (location features: a
-convolution over the previous alignment). Position is the *age* of a frame: sinusoidal channels
-(Vaswani et al. 2017, section 3.5) joined to each frame in memory.
+convolution over the previous alignment), Vaswani et al. 2017 eq. 1 (scaled dot products). Position
+is the *age* of a frame, counted back from the end of the hop that looks: sinusoidal channels
+(Vaswani et al. 2017, section 3.5) joined to the context. A frame later than its hop, which only a
+network that is not causal sees, has a negative age.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from models.networks.position import age_channels
+from models.networks.deferred import Deferred
+from models.networks.position import sinusoids
 from models.spec import NetworkSpec
 
-RECENCY = 0.3
-"""Energy lost per frame of age at the start of training."""
+RECENCY = 2.4
+"""Energy lost per frame of age, past or future, at the start of training."""
+
+
+class Memory(NamedTuple):
+    """`(batch, places, ...)`, oldest first: frames, their keys, and 1 where filled.
+
+    `valid` is None where everything is filled.
+    """
+
+    frames: Tensor
+    keys: Tensor
+    valid: Tensor | None
+
+
+class Ages(NamedTuple):
+    """What follows from the ages of the places alone, `(places, ...)` or `(batch, places, ...)`."""
+
+    channels: Tensor
+    keys: Tensor
+    energy: Tensor
 
 
 class Attention(nn.Module):
-    """Weights over `memory` places, oldest first; unfilled places are masked, never attended.
+    """Fixed, learned weights by age: what remains if attention is switched off.
+
+    Places are oldest first; unfilled ones are masked, never attended.
 
     Parameters
     ----------
     spec : network shapes.
     places : frames in memory (20 for 200 ms at 1024 Hz).
+    frame_size : of the encoder.
     """
 
-    def __init__(self, spec: NetworkSpec, places: int) -> None:
+    def __init__(self, spec: NetworkSpec, places: int, frame_size: int) -> None:
         super().__init__()
-        self.places = places
-        self.query = nn.Linear(spec.decoder_size, spec.attention_size)
-        self.key = nn.Linear(spec.encoder_size, spec.attention_size, bias=False)
-        self.key_of_age = nn.Linear(spec.position_channels, spec.attention_size, bias=False)
-        # Starts from a preference for new frames: a uniform start blurs by half the memory, and
-        # minutes of speech are not enough to learn better.
-        recency = -RECENCY * torch.arange(places - 1, -1, -1, dtype=torch.float32)
-        self.energy_of_age = nn.Parameter(recency)
-        self.register_buffer("ages", age_channels(places, spec.position_channels))
+        self.places, self.size = places, spec.attention_size
+        youngest = 0 if spec.causal else 1 - places
+        age = torch.arange(places - 1, youngest - 1, -1)
+        # Starts from the newest frame, with nine tenths of the weight: a uniform start blurs by
+        # half the memory, and minutes of speech are not enough to learn better.
+        self.energy_of_age = nn.Parameter(-RECENCY * age.abs().float())
+        self.register_buffer("ages", sinusoids(age, spec.position_channels))
         self.ages: Tensor
-        self.location_sensitive = spec.attention == "location"
-        if self.location_sensitive:
-            self.location = nn.Conv1d(
-                1, spec.location_filters, spec.location_kernel, padding="same", bias=False
-            )
-            self.location_key = nn.Linear(spec.location_filters, spec.attention_size, bias=False)
-        self.score = nn.Linear(spec.attention_size, 1, bias=False)
 
     def keys(self, frames: Tensor) -> Tensor:
         """The part of the score that depends on frames alone, `(..., attention_size)`; cached."""
-        return self.key(frames)  # type: ignore[no-any-return]
+        return frames.new_zeros(*frames.shape[:-1], self.size)
+
+    def query_of(self, hidden: Tensor) -> Tensor:
+        """The part that depends on the decoder's state alone, `(batch, attention_size)`."""
+        return hidden
+
+    def query_layer(self) -> Deferred | None:
+        """`query_of` for use in a loop; none if it changes nothing."""
+        return None
+
+    def age_table(self) -> Ages:
+        """All ages, oldest first; from `places - 1` down to 0, or to `1 - places` if not causal."""
+        return Ages(self.ages, self.keys(self.ages), self.energy_of_age)
+
+    def locate(self, previous: Tensor) -> Tensor | None:
+        """Location keys `(batch, places, attention_size)` of the previous alignment."""
+        return None
+
+    def location_matrix(self) -> Tensor | None:
+        """`locate` as one product: `(places * attention_size, places)`."""
+        return None
+
+    def scores(self, query: Tensor, keys: Tensor, located: Tensor | None) -> Tensor:
+        """Energies `(batch, places)` but for those of age."""
+        return keys.new_zeros(1)
 
     def forward(
-        self, query: Tensor, memory: Tensor, keys: Tensor, valid: Tensor, previous: Tensor
+        self, query: Tensor, memory: Memory, ages: Ages, located: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Context `(batch, size + position channels)` and alignment `(batch, places)`.
 
         Parameters
         ----------
-        query : decoder state, `(batch, decoder_size)`.
-        memory, keys : `(batch, places, ...)`, oldest first.
-        valid : `(batch, places)`, 1 where filled, 0 where not.
-        previous : the last alignment, moved along with the frames it looked at.
+        query : of the decoder's state, `(batch, attention_size)`.
+        memory : what may be attended to.
+        ages : of its places at this hop.
+        located : location keys of the last alignment, moved along with its frames.
         """
-        hidden = self.query(query)[:, None] + keys + self.key_of_age(self.ages)
-        if self.location_sensitive:
-            located = self.location(previous[:, None]).transpose(1, 2)
-            hidden = hidden + self.location_key(located)
-        energy = self.score(torch.tanh(hidden))[:, :, 0] + self.energy_of_age
-        # A finite bar keeps softmax defined while nothing is filled; those weights then go to zero.
-        energy = energy + (valid - 1.0) * 1e4
-        alignment = torch.softmax(energy, 1) * valid
-        context = torch.bmm(alignment[:, None], memory)[:, 0]
-        return torch.cat([context, alignment @ self.ages], 1), alignment
+        energy = self.scores(query, memory.keys + ages.keys, located) + ages.energy
+        if memory.valid is None:
+            alignment = torch.softmax(energy.expand(len(memory.frames), -1), 1)
+        else:
+            # A finite bar keeps softmax defined while nothing is filled; those weights then go to
+            # zero.
+            alignment = torch.softmax(energy + (memory.valid - 1.0) * 1e4, 1) * memory.valid
+            alignment = alignment.expand(len(memory.frames), -1)
+        context = torch.bmm(alignment[:, None], memory.frames)
+        return torch.cat([context, alignment[:, None] @ ages.channels], 2)[:, 0], alignment
 
 
-class DotAttention(Attention):
-    """The dot-product form: scaled products of query and key (Vaswani et al. 2017, eq. 1)."""
+class ContentAttention(Attention):
+    """Scaled products of query and key (Vaswani et al. 2017, eq. 1): the dot-product form."""
 
-    def forward(
-        self, query: Tensor, memory: Tensor, keys: Tensor, valid: Tensor, previous: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """See `Attention.forward`."""
-        key = keys + self.key_of_age(self.ages)
-        energy = torch.bmm(key, self.query(query)[:, :, None])[:, :, 0]
-        energy = energy / math.sqrt(key.shape[-1]) + self.energy_of_age + (valid - 1.0) * 1e4
-        alignment = torch.softmax(energy, 1) * valid
-        context = torch.bmm(alignment[:, None], memory)[:, 0]
-        return torch.cat([context, alignment @ self.ages], 1), alignment
+    def __init__(self, spec: NetworkSpec, places: int, frame_size: int) -> None:
+        super().__init__(spec, places, frame_size)
+        self.query = nn.Linear(spec.decoder_size, spec.attention_size)
+        self.key = nn.Linear(frame_size, spec.attention_size, bias=False)
+        self.key_of_age = nn.Linear(spec.position_channels, spec.attention_size, bias=False)
+        if spec.attention == "content":
+            self.register_load_state_dict_pre_hook(_without_score)  # type: ignore[no-untyped-call]
+
+    def keys(self, frames: Tensor) -> Tensor:
+        """See `Attention.keys`."""
+        return self.key(frames)  # type: ignore[no-any-return]
+
+    def query_of(self, hidden: Tensor) -> Tensor:
+        """See `Attention.query_of`."""
+        return self.query(hidden)  # type: ignore[no-any-return]
+
+    def query_layer(self) -> Deferred | None:
+        """See `Attention.query_layer`."""
+        return Deferred(self.query.weight, self.query.bias)
+
+    def age_table(self) -> Ages:
+        """See `Attention.age_table`."""
+        return Ages(self.ages, self.key_of_age(self.ages), self.energy_of_age)
+
+    def scores(self, query: Tensor, keys: Tensor, located: Tensor | None) -> Tensor:
+        """See `Attention.scores`."""
+        return torch.bmm(keys, query[:, :, None])[:, :, 0] / math.sqrt(keys.shape[-1])
+
+
+class LocationAttention(ContentAttention):
+    """Additive, with location features."""
+
+    def __init__(self, spec: NetworkSpec, places: int, frame_size: int) -> None:
+        super().__init__(spec, places, frame_size)
+        self.location = nn.Conv1d(
+            1, spec.location_filters, spec.location_kernel, padding="same", bias=False
+        )
+        self.location_key = nn.Linear(spec.location_filters, spec.attention_size, bias=False)
+        self.score = nn.Linear(spec.attention_size, 1, bias=False)
+
+    def locate(self, previous: Tensor) -> Tensor | None:
+        """See `Attention.locate`."""
+        filtered = self.location(previous[:, None]).transpose(1, 2)
+        return self.location_key(filtered)  # type: ignore[no-any-return]
+
+    def location_matrix(self) -> Tensor | None:
+        """Filters and their keys, both linear, as one matrix: a hop multiplies once."""
+        kernel = self.location_key.weight @ self.location.weight[:, 0]
+        taps = kernel.shape[1]
+        place = torch.arange(self.places, device=kernel.device)
+        tap = place[None] - place[:, None] + (taps - 1) // 2
+        # Beyond the kernel stands a column of zeros.
+        tap = torch.where((tap >= 0) & (tap < taps), tap, taps)
+        matrix = nn.functional.pad(kernel, (0, 1))[:, tap]
+        return matrix.transpose(0, 1).flatten(0, 1)
+
+    def scores(self, query: Tensor, keys: Tensor, located: Tensor | None) -> Tensor:
+        """See `Attention.scores`."""
+        assert located is not None
+        hidden = query[:, None] + keys + located.view(len(query), self.places, -1)
+        return self.score(torch.tanh(hidden))[:, :, 0]  # type: ignore[no-any-return]
+
+
+def _without_score(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Weights of version 0.1 hold a layer that the dot-product form never used."""
+    state.pop(f"{prefix}score.weight", None)
+
+
+KINDS: dict[str, type[Attention]] = {
+    "location": LocationAttention,
+    "content": ContentAttention,
+    "none": Attention,
+}
+
+
+def make_attention(spec: NetworkSpec, places: int, frame_size: int) -> Attention:
+    """The attention that `spec.attention` names."""
+    return KINDS[spec.attention](spec, places, frame_size)

@@ -12,21 +12,21 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.networks.causal import CausalNetwork
-from models.networks.convolution import CausalConv1d, CausalConv2d
-from models.networks.postnet import PostnetLayer
+from models.networks.convolution import ConvLayer
+from models.networks.network import SpeechNetwork
 
 
 class FoldedConv(nn.Module):
     """A causal 1-D convolution with its norm, as a product with `(kernel * in, out)` weights."""
 
-    def __init__(self, layer: CausalConv1d | PostnetLayer) -> None:
+    def __init__(self, layer: ConvLayer) -> None:
         super().__init__()
-        fused = fuse_conv_bn_eval(layer.conv, layer.norm)
+        fused = fuse_conv_bn_eval(layer.conv, _norm(layer))
         self.kernel, self.stride, self.inputs = layer.kernel, layer.stride, layer.inputs
-        self.rectified = isinstance(layer, CausalConv1d)
+        self.rectified = layer.rectified
         weight = fused.weight.detach().permute(2, 1, 0).flatten(0, 1)
         self.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
         assert fused.bias is not None
@@ -62,26 +62,12 @@ class StepGru(nn.Module):
         return hidden, hidden
 
 
-class FusedConv2d(nn.Module):
-    """A causal 2-D convolution with its norm in one operator."""
-
-    def __init__(self, layer: CausalConv2d) -> None:
-        super().__init__()
-        self.initial_tail = layer.initial_tail
-        self.conv = fuse_conv_bn_eval(layer.conv, layer.norm)
-
-    def forward(self, x: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and next tail."""
-        padded = torch.cat([tail, x], 1)
-        y = F.relu(self.conv(padded.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
-        return y, padded[:, padded.shape[1] - tail.shape[1] :]
-
-
-def fold(network: CausalNetwork) -> CausalNetwork:
+def fold(network: SpeechNetwork) -> SpeechNetwork:
     """A copy of `network` for stepping one run tick by tick, norms folded into convolutions."""
     folded = copy.deepcopy(network).eval().requires_grad_(False)
     for stack in (folded.encoder.conv.layers, folded.postnet.layers):
         for i, layer in enumerate(stack):
+            assert isinstance(layer, ConvLayer)
             stack[i] = _fold_layer(layer)
     grus = folded.encoder.grus
     for i, gru in enumerate(grus):
@@ -91,9 +77,15 @@ def fold(network: CausalNetwork) -> CausalNetwork:
     return folded
 
 
-def _fold_layer(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, CausalConv2d):
-        return FusedConv2d(layer)
-    if isinstance(layer, CausalConv1d | PostnetLayer):
+def _fold_layer(layer: ConvLayer) -> nn.Module:
+    """One product for a convolution over time; over a grid the operator, its norm within."""
+    if not layer.grid:
         return FoldedConv(layer)
-    raise TypeError(f"no folded form of {type(layer).__name__}")
+    layer.conv = fuse_conv_bn_eval(layer.conv, _norm(layer))
+    layer.norm = nn.Identity()
+    return layer
+
+
+def _norm(layer: ConvLayer) -> _BatchNorm:
+    assert isinstance(layer.norm, _BatchNorm)
+    return layer.norm

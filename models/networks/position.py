@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 
-def age_channels(places: int, channels: int) -> Tensor:
-    """Sines and cosines of each place's age in frames, `(places, channels)`, oldest place first."""
-    age = torch.arange(places - 1, -1, -1, dtype=torch.float64)[:, None]
+def sinusoids(positions: Tensor, channels: int) -> Tensor:
+    """Sines, then cosines, of `(places,)` positions: `(places, channels)` float32."""
+    at = positions.double()[:, None]
     rate = torch.exp(torch.arange(0, channels, 2) * (-math.log(10_000.0) / channels))[None]
-    return torch.cat([torch.sin(age * rate), torch.cos(age * rate)], 1).float()
+    return torch.cat([torch.sin(at * rate), torch.cos(at * rate)], 1).float()

@@ -8,21 +8,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.networks.causal import CausalNetwork, Memory
+from models.errors import BundleError
+from models.networks.attention import Memory
 from models.networks.decoder import DecoderState
 from models.networks.encoder import EncoderState
+from models.networks.network import SpeechNetwork
 
 Named = dict[str, Tensor]
 
 
 class EncoderStep(nn.Module):
-    """`stride` samples to one encoder frame and its attention key."""
+    """`stride` samples to one encoder frame and its attention key.
+
+    Raises
+    ------
+    BundleError
+        If the network is not causal.
+    """
 
     outputs = ("frame", "key")
 
-    def __init__(self, network: CausalNetwork) -> None:
+    def __init__(self, network: SpeechNetwork) -> None:
         super().__init__()
-        self.network = network
+        self.network = _steppable(network)
 
     def example(self) -> Named:
         """Cold-start inputs, in the order of `forward`."""
@@ -43,13 +51,19 @@ class EncoderStep(nn.Module):
 
 
 class DecoderStep(nn.Module):
-    """The memory to one natural-log mel frame."""
+    """The memory to one natural-log mel frame.
+
+    Raises
+    ------
+    BundleError
+        If the network is not causal.
+    """
 
     outputs = ("mel",)
 
-    def __init__(self, network: CausalNetwork) -> None:
+    def __init__(self, network: SpeechNetwork) -> None:
         super().__init__()
-        self.network = network
+        self.network = _steppable(network)
 
     def example(self) -> Named:
         """Cold-start inputs, in the order of `forward`."""
@@ -81,3 +95,13 @@ class DecoderStep(nn.Module):
             Memory(memory, keys, valid), DecoderState(alignment, last, hidden), list(tails)
         )
         return mel, *state, *carried
+
+
+def _steppable(network: SpeechNetwork) -> SpeechNetwork:
+    if not network.spec.causal:
+        raise BundleError(
+            "the network is not causal: it sees the future, and cannot be stepped",
+            "network.causal = true",
+            "score this one offline with `seegvox evaluate`; train a causal one for a bundle",
+        )
+    return network

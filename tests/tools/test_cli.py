@@ -57,7 +57,7 @@ def test_an_unknown_key(
     assert "target_ms" in line
     toml.write_text("[optimiser]\nepochs = 3\n")
     line = failed(capsys, "train", tmp_path, "--out", tmp_path / "e", "--settings", toml)
-    assert "unknown key 'optimiser.epochs'; expected one of encoder" in line
+    assert "unknown key 'optimiser.epochs'; expected one of averaging, encoder" in line
 
 
 @pytest.mark.parametrize(

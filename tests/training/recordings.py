@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,15 @@ from training.patient import PatientSettings, simulate
 from training.speech import Utterance
 
 
-def tiny_recording(folder: Path, minutes: float = 0.5, seed: int = 0) -> Path:
+def tiny_recording(
+    folder: Path,
+    minutes: float = 0.5,
+    seed: int = 0,
+    *,
+    shafts: int = 2,
+    subject: str = "sub-01",
+    silent: bool = False,
+) -> Path:
     """NWB of a small simulated patient with a strong signal; harmonic tones stand for speech."""
     rng = np.random.default_rng(seed)
     said = []
@@ -27,10 +36,13 @@ def tiny_recording(folder: Path, minutes: float = 0.5, seed: int = 0) -> Path:
         session="sentences",
         repeat_speech=True,
         gain=3.0,
-        shafts=2,
+        shafts=shafts,
         contacts_per_shaft=4,
         informative=0.5,
         dead_contacts=0,
         saturated_contacts=0,
     )
-    return write_recording(simulate(settings, said).recording, folder / "patient")
+    recording = simulate(settings, said).recording
+    if silent:
+        recording = replace(recording, audio=np.zeros_like(recording.audio))
+    return write_recording(recording, folder / "patient", subject)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,40 +8,16 @@ import torch
 
 from models.bundle import load_bundle
 from models.errors import BundleError, BusyOutputError, RecordingError, SettingsError
-from models.hops import HopClock
-from models.networks.causal import CausalNetwork
+from models.networks.network import SpeechNetwork
 from tests.bundles import TINY_NETWORK, tiny_spec
 from tests.training.recordings import tiny_recording
+from tests.training.toy import CLOCK, part, short
 from training.evaluate import NETWORK
 from training.experiment import export, load, train
-from training.fit import fit
-from training.lightning_module import NetworkPhase
-from training.settings import ExperimentSettings, OptimiserSettings, PhaseSettings
+from training.fit import build_network, fit
+from training.phases import NetworkPhase
+from training.settings import ExperimentSettings
 from training.stretches import Part, Stretches
-
-CLOCK = HopClock(Fraction(1024))
-
-
-def short(encoder: int, network: int, **more: float) -> ExperimentSettings:
-    def phase(steps: int) -> PhaseSettings:
-        return PhaseSettings(
-            steps=steps, batch=4, stretch_hops=60, warm_hops=15, learning_rate=5e-3
-        )
-
-    optimiser = OptimiserSettings(encoder=phase(encoder), network=phase(network), **more)
-    return ExperimentSettings(network=TINY_NETWORK, optimiser=optimiser, test_fraction=0.4)
-
-
-def part(seconds: float = 20, seed: int = 0) -> Part:
-    """Mel frames that follow the features of a moment ago: something to learn."""
-    rng = np.random.default_rng(seed)
-    samples = CLOCK.end(int(seconds / 0.015) - 1)
-    drive = np.repeat(rng.standard_normal((samples // 128 + 1, 8)), 128, axis=0)[:samples]
-    features = (drive + 0.1 * rng.standard_normal(drive.shape)).astype(np.float32)
-    ends = np.array([CLOCK.end(k) - 20 for k in range(int(seconds / 0.015))])
-    mixing = np.random.default_rng(99).standard_normal((8, 80))
-    mel = -6 + 2 * drive[np.maximum(ends, 0)] @ mixing / 3
-    return Part(features, mel.astype(np.float32), CLOCK)
 
 
 def test_stretches_are_runs_of_their_own() -> None:
@@ -78,7 +53,17 @@ def test_training_learns_and_its_seed_decides() -> None:
     assert not first.provenance["stopped_by_time"]
 
 
-def error(network: CausalNetwork, held: Part) -> float:
+def test_the_network_that_is_not_causal_goes_through_the_same_phases() -> None:
+    offline = TINY_NETWORK.model_copy(update={"causal": False})
+    spec = tiny_spec().model_copy(update={"network": offline})
+    fitted = fit([part()], spec, short(40, 20), progress=False)
+    fresh = fit([part()], spec, short(0, 1), progress=False)
+    held = part(10, seed=1)
+    assert fitted.provenance["steps"] == {"encoder": 40, "network": 20}
+    assert error(fitted.network, held) < 0.95 * error(fresh.network, held)
+
+
+def error(network: SpeechNetwork, held: Part) -> float:
     ticks = [CLOCK.ticks(k) for k in range(len(held.mel))]
     with torch.inference_mode():
         out = network(torch.from_numpy(held.features)[None], ticks).after[0]
@@ -91,27 +76,26 @@ def test_the_time_limit_stops_and_says_so() -> None:
     assert fitted.provenance["steps"]["encoder"] < 500
 
 
+def module_of(settings: ExperimentSettings, lookahead: int = 0) -> NetworkPhase:
+    spec = tiny_spec(target_lookahead=lookahead)
+    return NetworkPhase(build_network(spec, 8), spec, settings)
+
+
 def test_teacher_forcing_follows_its_schedule() -> None:
-    phase = short(0, 60).optimiser.network
-    settings = OptimiserSettings(
-        network=phase, teacher_start=0.8, teacher_end=0.2, teacher_until=0.5
-    )
-    network = CausalNetwork(TINY_NETWORK, 8, 10, 20)
-    module = NetworkPhase(network, CLOCK, settings.network, settings)
+    module = module_of(short(0, 60, teacher_start=0.8, teacher_end=0.2, teacher_until=0.5))
     ratios = []
     for step in (0, 15, 30, 60):
-        type(module).global_step = property(lambda self, step=step: step)  # type: ignore[assignment]
+        module.first = step
         ratios.append(module.teacher_ratio)
-    del type(module).global_step
     assert ratios == pytest.approx([0.8, 0.5, 0.2, 0.2])
 
 
 def test_lookahead_delays_the_target() -> None:
-    settings = OptimiserSettings()
-    network = CausalNetwork(TINY_NETWORK, 8, 10, 20)
     mel = torch.randn(2, 30, 80)
-    module = NetworkPhase(network, CLOCK, settings.network, settings, lookahead=3)
+    module = module_of(short(0, 60), lookahead=3)
     torch.testing.assert_close(module.target(mel)[:, 3:], mel[:, :-3])
+    counted = module.counted(mel)
+    assert torch.all(counted[:, :18] == 0) and torch.all(counted[:, 18:] == 1)
 
 
 @pytest.fixture(scope="module")

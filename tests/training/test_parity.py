@@ -11,8 +11,8 @@ import torch
 
 from models.errors import BundleError
 from models.hops import encoder_stride
-from models.networks.causal import CausalNetwork
-from models.spec import BundleSpec, NetworkSpec
+from models.networks.network import SpeechNetwork
+from models.spec import BundleSpec, NetworkSpec, OutputSpec
 from realtime.graph import OnnxGraph
 from tests.bundles import TINY_NETWORK
 from training.fit import build_network
@@ -33,10 +33,22 @@ CASES = {
         TINY_NETWORK.model_copy(update={"conv": "2d", "conv_channels": (4, 6, 6)}),
     ),
     "1024, content": (1024, TINY_NETWORK.model_copy(update={"attention": "content"})),
+    "1024, 3d": (
+        1024,
+        TINY_NETWORK.model_copy(update={"conv": "3d", "conv_channels": (4, 6, 6)}),
+    ),
+    "1024, discrete": (
+        1024,
+        TINY_NETWORK.model_copy(update={"output": OutputSpec(kind="discrete", codes=6)}),
+    ),
+    "1024, bare": (
+        1024,
+        TINY_NETWORK.model_copy(update={"attention": "none", "prenet": False, "postnet": False}),
+    ),
 }
 
 
-def random_network(spec: BundleSpec) -> CausalNetwork:
+def random_network(spec: BundleSpec) -> SpeechNetwork:
     torch.manual_seed(0)
     network = build_network(spec, CHANNELS)
     for module in network.modules():
@@ -53,7 +65,7 @@ def spec_of(case: str) -> BundleSpec:
     rate, sizes = CASES[case]
     return BundleSpec(
         name=case,
-        contacts=tuple(f"A{i}" for i in range(CHANNELS)),
+        contacts=tuple(f"{'ABC'[i % 3]}{i // 3}" for i in range(CHANNELS)),
         fs_hz=Fraction(rate),
         stride=encoder_stride(Fraction(rate)),
         network=sizes,
@@ -88,3 +100,12 @@ def test_graphs_of_another_network_are_not_proved(tmp_path: Path) -> None:
     features = np.random.default_rng(0).standard_normal((4096, CHANNELS)).astype(np.float32)
     with pytest.raises(BundleError, match="differ by"):
         prove(other, graphs, spec, features)
+
+
+def test_a_network_that_sees_the_future_is_no_bundle(tmp_path: Path) -> None:
+    spec = spec_of("512").model_copy(
+        update={"network": TINY_NETWORK.model_copy(update={"causal": False})}
+    )
+    with pytest.raises(BundleError, match=r"not causal.*network\.causal = true"):
+        export_steps(build_network(spec, CHANNELS), tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import pytest
 import torch
 
 from models.hops import HopClock
-from models.networks.causal import CausalNetwork, shift
+from models.networks.attention import Memory
 from models.networks.folded import fold
+from models.networks.grid import shaft_layout
+from models.networks.network import SpeechNetwork, parameter_counts
 from models.networks.strides import split_stride
-from models.spec import NetworkSpec
+from models.networks.unrolled import shift
+from models.spec import NetworkSpec, OutputSpec
 from tests.bundles import TINY_NETWORK
 
 CLOCK = HopClock(Fraction(1024))
@@ -18,13 +22,22 @@ TICKS = [CLOCK.ticks(k) for k in range(HOPS)]
 VARIANTS = {
     "1d": TINY_NETWORK,
     "2d": TINY_NETWORK.model_copy(update={"conv": "2d", "conv_channels": (4, 6, 6)}),
+    "3d": TINY_NETWORK.model_copy(update={"conv": "3d", "conv_channels": (4, 6, 6)}),
+    "discrete": TINY_NETWORK.model_copy(
+        update={"output": OutputSpec(kind="discrete", codes=4, codebook="per_bin")}
+    ),
+    "no attention": TINY_NETWORK.model_copy(update={"attention": "none"}),
+    "no pre-net": TINY_NETWORK.model_copy(update={"prenet": False}),
+    "no post-net": TINY_NETWORK.model_copy(update={"postnet": False}),
     "content": TINY_NETWORK.model_copy(update={"attention": "content"}),
 }
 
 
-def network(spec: NetworkSpec) -> CausalNetwork:
+def network(spec: NetworkSpec) -> SpeechNetwork:
     torch.manual_seed(0)
-    made = CausalNetwork(spec, 8, CLOCK.stride, CLOCK.memory_frames())
+    layout = shaft_layout(("A1", "A2", "A3", "A5", "B1", "B2", "C1", "C4"))
+    window = CLOCK.memory_frames(Fraction(str(spec.memory_ms)) / 1000)
+    made = SpeechNetwork(spec, 8, CLOCK.stride, window, layout=layout)
     for module in made.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.normal_(module.running_mean, 0.0, 0.3)
@@ -79,12 +92,25 @@ def test_alignment_moves_with_its_frames() -> None:
 def test_location_sensitivity_uses_the_previous_alignment() -> None:
     made = network(TINY_NETWORK)
     attention, state = made.decoder.attention, made.decoder.initial_state(1)
-    memory, valid = torch.randn(1, made.places, 16), torch.ones(1, made.places)
-    keys = attention.keys(memory)
+    frames = torch.randn(1, made.places, 16)
+    memory = Memory(frames, attention.keys(frames), None)
     elsewhere = torch.eye(made.places)[:1]
-    a = attention(state.hidden[0], memory, keys, valid, state.alignment)[1]
-    b = attention(state.hidden[0], memory, keys, valid, elsewhere)[1]
+    # The first preference for new frames is so strong that nothing else would show.
+    torch.nn.init.zeros_(attention.energy_of_age)
+    query, ages = attention.query_of(state.hidden[0]), attention.age_table()
+    a, b = (
+        attention(query, memory, ages, previous @ attention.location_matrix().T)[1]
+        for previous in (state.alignment, elsewhere)
+    )
     assert not torch.allclose(a, b)
+
+
+def test_location_matrix_is_the_convolution() -> None:
+    attention = network(TINY_NETWORK).decoder.attention
+    previous = torch.rand(3, attention.places)
+    convolved = attention.locate(previous)
+    located = (previous @ attention.location_matrix().T).view(3, attention.places, -1)
+    torch.testing.assert_close(located, convolved)
 
 
 def test_dropout_acts_in_training_only() -> None:
@@ -111,8 +137,47 @@ def test_strides_multiply_to_the_total(stride: int) -> None:
     assert first >= second >= third
 
 
-def test_published_sizes() -> None:
-    made = CausalNetwork(NetworkSpec(), 112, 10, 20)
-    weights = sum(p.numel() for p in made.parameters())
-    # DESIGN section 6: over 13 MB of float32 weights.
-    assert 13e6 < 4 * weights < 14e6
+def gru(inputs: int, size: int) -> int:
+    return 3 * size * (inputs + size + 2)
+
+
+def counts(directions: int, places: int, ages: int) -> dict[str, int]:
+    """Closed forms at the default sizes, 112 channels, stride 10."""
+    frame, context = 256 * directions, 256 * directions + 32
+    first = 75 if directions == 1 else 75 + 32
+    channels, widths, kernels = (112, 128, 128), (128, 128, 75), (9, 5, 5)
+    post = [(80, 256), *[(256, 256)] * 3, (256, 80)]
+    attention = (256 + 1) * 128 + frame * 128 + 32 * 128 + 8 * 5 + 8 * 128 + 128
+    return {
+        "convolution": sum(
+            a * b * k + 2 * b for a, b, k in zip(channels, widths, kernels, strict=True)
+        ),
+        "encoder": directions * (gru(first, 256) + 2 * gru(frame, 256)),
+        "attention": attention + ages,
+        "bridge": (3 * frame + 1) * 256 if directions == 2 else 0,
+        "prenet": 81 * 256 + 257 * 256,
+        "decoder": gru(context + 256, 256),
+        "output": (context + 257) * 256 + 257 * 80,
+        "postnet": sum(a * b * 5 + 2 * b for a, b in post),
+    }
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_parameter_counts(causal: bool) -> None:
+    made = SpeechNetwork(NetworkSpec(causal=causal), 112, 10, 20)
+    wanted = counts(1, 20, 20) if causal else counts(2, 20, 39)
+    found = parameter_counts(made)
+    total = found.pop("total")
+    assert found == wanted
+    assert total == sum(p.numel() for p in made.parameters())
+    # The table in the docstring says the same.
+    column = 1 if causal else 2
+    table = dict.fromkeys(wanted, 0)
+    for line in (parameter_counts.__doc__ or "").splitlines():
+        cells = [cell for cell in re.split(r"\s{2,}", line.strip()) if cell]
+        if cells and cells[0] in wanted:
+            table[cells[0]] = int(cells[column].replace(" ", ""))
+    assert table == wanted
+    if causal:
+        # DESIGN section 6: over 13 MB of float32 weights.
+        assert 13e6 < 4 * total < 14e6
