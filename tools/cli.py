@@ -15,6 +15,8 @@ VERBS = (
     "simulate",
     "train",
     "export",
+    "evaluate",
+    "study",
     "live",
     "bench",
     "streams",
