@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests that live on the clock run one at a time, after the others.
+REAL_TIME := lsl or audio or paced
 
 .PHONY: demo test lint clean
 
@@ -9,7 +11,8 @@ demo: $(VENV)/.demo
 	$(BIN)/seegvox demo $(DEMO_ARGS)
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not ($(REAL_TIME))" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "$(REAL_TIME)" $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -30,6 +30,7 @@ from tests.alignment import follow, noise
 from tests.realtime.virtual import HOP, HOP_S, World
 from tests.sound_servers import wait_for
 
+pytestmark = pytest.mark.paced
 ROOT = Path(__file__).parents[2]
 
 
