@@ -181,12 +181,16 @@ def _signal(facts: Mapping[str, Any]) -> Iterator[Row]:
 
 def _model(facts: Mapping[str, Any]) -> Iterator[Row]:
     network = facts["network"]
+    postnet = f"{network['postnet_layers']}-layer post-net" if network["postnet"] else "no post-net"
+    chosen = network["output"]
+    codes = f"{chosen['codes']} codes per band, {chosen['codebook'].replace('_', ' ')} codebook"
+    output = codes if chosen["kind"] == "discrete" else "continuous output"
     yield (
         "network",
         f"{network['conv']} convolutions to {network['conv_features']} channels, "
         f"{network['encoder_layers']}-layer encoder of {network['encoder_size']}, "
         f"{network['attention']} attention, decoder of {network['decoder_size']}, "
-        f"{network['postnet_layers']}-layer post-net",
+        f"{postnet}, {output}",
     )
     yield (
         "memory",
