@@ -179,15 +179,16 @@ def _cell(
     recording: Recording, cell: Cell, settings: StudySettings, experiment: ExperimentSettings
 ) -> dict[str, Any]:
     held = held_out_fold(recording, experiment, _fold(recording, cell, settings, experiment))
-    # Baselines do not depend on the network: once for a patient and fold.
-    names = settings.baselines if cell.variant == settings.variants[0] else ()
+    # What does not depend on the network counts once for a patient and fold.
+    first = cell.variant == settings.variants[0]
+    names = settings.baselines if first else ()
     found = _evaluated(
         held,
         experiment,
         EvaluationSettings(baselines=names, retrainings=0, sound=False, contamination=False),
     )
     network, *others = found.table.as_json()["lines"]
-    return {"network": network, "others": others}
+    return {"network": network, "others": others if first else []}
 
 
 def _fold(
