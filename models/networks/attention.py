@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.networks.deferred import Deferred
 from models.networks.position import sinusoids
 from models.spec import NetworkSpec
 
@@ -73,8 +72,8 @@ class Attention(nn.Module):
         """The part that depends on the decoder's state alone, `(batch, attention_size)`."""
         return hidden
 
-    def query_layer(self) -> Deferred | None:
-        """`query_of` for use in a loop; none if it changes nothing."""
+    def query_layer(self) -> nn.Linear | None:
+        """`query_of` as a layer; none if it changes nothing."""
         return None
 
     def age_table(self) -> Ages:
@@ -85,9 +84,9 @@ class Attention(nn.Module):
         """Location keys `(batch, places, attention_size)` of the previous alignment."""
         return None
 
-    def location_matrix(self) -> Tensor | None:
-        """`locate` as one product: `(places * attention_size, places)`."""
-        return None
+    def score_weights(self) -> tuple[Tensor, ...]:
+        """The weights of `models.networks.scoring`'s form of `locate` and `scores`."""
+        return ()
 
     def scores(self, query: Tensor, keys: Tensor, located: Tensor | None) -> Tensor:
         """Energies `(batch, places)` but for those of age."""
@@ -106,15 +105,23 @@ class Attention(nn.Module):
         located : location keys of the last alignment, moved along with its frames.
         """
         energy = self.scores(query, memory.keys + ages.keys, located) + ages.energy
-        if memory.valid is None:
-            alignment = torch.softmax(energy.expand(len(memory.frames), -1), 1)
-        else:
-            # A finite bar keeps softmax defined while nothing is filled; those weights then go to
-            # zero.
-            alignment = torch.softmax(energy + (memory.valid - 1.0) * 1e4, 1) * memory.valid
-            alignment = alignment.expand(len(memory.frames), -1)
-        context = torch.bmm(alignment[:, None], memory.frames)
-        return torch.cat([context, alignment[:, None] @ ages.channels], 2)[:, 0], alignment
+        alignment = weights_of(energy, memory)
+        return context_of(alignment, memory.frames, ages.channels), alignment
+
+
+def weights_of(energy: Tensor, memory: Memory) -> Tensor:
+    """Alignment `(batch, places)` of energies that broadcast to it; unfilled places get none."""
+    if memory.valid is None:
+        return torch.softmax(energy.expand(len(memory.frames), -1), 1)
+    # A finite bar keeps softmax defined while nothing is filled; those weights then go to zero.
+    alignment = torch.softmax(energy + (memory.valid - 1.0) * 1e4, 1) * memory.valid
+    return alignment.expand(len(memory.frames), -1)
+
+
+def context_of(alignment: Tensor, frames: Tensor, channels: Tensor) -> Tensor:
+    """The frames' mean under an alignment, and that of their ages' channels, joined."""
+    context = torch.bmm(alignment[:, None], frames)
+    return torch.cat([context, alignment[:, None] @ channels], 2)[:, 0]
 
 
 class ContentAttention(Attention):
@@ -136,9 +143,9 @@ class ContentAttention(Attention):
         """See `Attention.query_of`."""
         return self.query(hidden)  # type: ignore[no-any-return]
 
-    def query_layer(self) -> Deferred | None:
+    def query_layer(self) -> nn.Linear | None:
         """See `Attention.query_layer`."""
-        return Deferred(self.query.weight, self.query.bias)
+        return self.query
 
     def age_table(self) -> Ages:
         """See `Attention.age_table`."""
@@ -165,7 +172,11 @@ class LocationAttention(ContentAttention):
         filtered = self.location(previous[:, None]).transpose(1, 2)
         return self.location_key(filtered)  # type: ignore[no-any-return]
 
-    def location_matrix(self) -> Tensor | None:
+    def score_weights(self) -> tuple[Tensor, ...]:
+        """See `Attention.score_weights`."""
+        return self.location_matrix(), self.score.weight[0]
+
+    def location_matrix(self) -> Tensor:
         """Filters and their keys, both linear, as one matrix: a hop multiplies once."""
         kernel = self.location_key.weight @ self.location.weight[:, 0]
         taps = kernel.shape[1]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.networks.attention import Attention, Memory
+from models.networks.dropout import dropout
 from models.spec import NetworkSpec, OutputSpec
 
 
@@ -37,7 +38,7 @@ class Prenet(nn.Module):
     ) -> Tensor:
         """`(batch, inputs) -> (batch, size)`; `layers` stand in for its own two."""
         for layer in layers or (self.first, self.second):
-            x = F.dropout(F.relu(layer(x)), self.dropout, self.training)
+            x = dropout(F.relu(layer(x)), self.dropout, self.training)
         return x
 
 

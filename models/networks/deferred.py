@@ -26,8 +26,7 @@ class Deferred:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._tape: Tape = []
-        mixed = torch.is_autocast_enabled(weight.device.type)
-        self._deferred = torch.is_grad_enabled() and weight.requires_grad and not mixed
+        self._deferred = torch.is_grad_enabled() and weight.requires_grad
         self.weight, self.bias = weight, bias
         if self._deferred:
             zero = weight.new_zeros(len(weight)) if bias is None else bias
@@ -35,10 +34,15 @@ class Deferred:
 
     def __call__(self, x: Tensor) -> Tensor:
         """`(rows, out)`."""
-        if not self._deferred:
+        if not self._deferred or torch.is_autocast_enabled(x.device.type):
             return F.linear(x, self.weight, self.bias)
         y: Tensor = _Use.apply(x, self.weight, self.bias, self._tape)  # type: ignore[no-untyped-call]
         return y
+
+    def note(self, x: Tensor, dy: Tensor) -> None:
+        """Take `y`'s gradient of one use into account; for a backward pass written by hand."""
+        if self._deferred:
+            self._tape.append((x, dy))
 
 
 class _Collect(torch.autograd.Function):
@@ -52,10 +56,10 @@ class _Collect(torch.autograd.Function):
         return weight.view_as(weight), bias.view_as(bias)
 
     @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """One product over all uses."""
+    def backward(ctx: Any, *direct: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
+        """One product over all uses; or what autograd gives, where it has seen them itself."""
         if not ctx.tape:
-            return None, None, None
+            return direct[0], direct[1], None
         x, dy = (torch.cat(parts) for parts in zip(*ctx.tape, strict=True))
         ctx.tape.clear()
         return dy.t() @ x, dy.sum(0), None

@@ -18,12 +18,13 @@ from torch.nn import functional as F
 
 from models.hops import HOP
 from models.mel import BANDS
+from models.networks.attended_step import Hop
 from models.networks.attention import Ages, Memory, make_attention
 from models.networks.decoder import Decoder, DecoderState
 from models.networks.encoder import Encoder, EncoderState
 from models.networks.grid import Layout, feature_layout
 from models.networks.postnet import Postnet
-from models.networks.unrolled import Hop, Teacher, sliding, unroll
+from models.networks.unrolled import Teacher, sliding, unroll
 from models.networks.windows import Windows
 from models.spec import BundleSpec, NetworkSpec
 
@@ -202,7 +203,7 @@ class SpeechNetwork(nn.Module):
         return self.decoder.initial_state(batch).hidden[0]
 
     def _output(self, outputs: Tensor, alignment: Tensor) -> Output:
-        corrected, _ = self.postnet(outputs, self.postnet.initial_tails(len(outputs)))
+        corrected = self.postnet.run(outputs)
         decoder = self.decoder
         frames = decoder.frames(outputs), decoder.frames(corrected), alignment
         if decoder.codes is None:

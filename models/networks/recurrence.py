@@ -1,12 +1,15 @@
-"""A GRU layer over whole runs on the CPU, several times faster to train than torch's own.
+"""A GRU layer over whole runs on the CPU, its backward pass written out (Werbos 1990).
 
 torch records every operation of every time step, and sums the gradient of the recurrent weights
-step by step. Here the recurrence is one node: its backward pass is written out (Werbos 1990), and
-the gradient of the weights is one product over all steps. Values are those of `torch.nn.GRU`.
+step by step. Here the recurrence is one node, and that gradient is one product over all steps.
+Measured at 256 units, batch 12 and 32, 20 to 184 steps: as fast as torch's own on one core, where
+the products take nearly all of the time, and 1.2 to 1.5 times as fast on two. Values are those of
+`torch.nn.GRU`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -45,77 +48,70 @@ class _Recurrence(torch.autograd.Function):
         size = hidden.shape[1]
         states = gates.new_empty(len(gates) + 1, *hidden.shape)
         states[0] = hidden
-        opened = torch.empty_like(gates)
-        recurrent_new = torch.empty_like(states[1:])
+        switches = gates.new_empty(*gates.shape[:2], 2 * size)
+        recurrent, new = torch.empty_like(gates), torch.empty_like(states[1:])
         transposed = weight.t()
-        for t, gate in enumerate(gates):
-            recurrent = torch.addmm(bias, states[t], transposed)
-            switches, new = opened[t, :, : 2 * size], opened[t, :, 2 * size :]
-            torch.add(gate[:, : 2 * size], recurrent[:, : 2 * size], out=switches).sigmoid_()
-            recurrent_new[t] = recurrent[:, 2 * size :]
-            torch.addcmul(gate[:, 2 * size :], switches[:, :size], recurrent_new[t], out=new)
-            torch.lerp(new.tanh_(), states[t], switches[:, size:], out=states[t + 1])
-        ctx.save_for_backward(weight, states, opened, recurrent_new)
+        sequence = (states[:-1], gates, recurrent, switches, new, states[1:])
+        for state, gate, product, *out in zip(*(x.unbind(0) for x in sequence), strict=True):
+            torch.addmm(bias, state, transposed, out=product)
+            open_gates(gate, product, state, out)
+        ctx.save_for_backward(weight, states, recurrent, switches, new)
         return states[1:]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        """Back through time; everything that does not recur is done for all steps at once."""
-        weight, states, opened, recurrent_new = ctx.saved_tensors
-        reset, update, new = opened.chunk(3, 2)
-        into_new = (1 - update) * (1 - new * new)
-        factors = torch.stack(
-            [
-                into_new * recurrent_new * reset * (1 - reset),
-                (states[:-1] - new) * update * (1 - update),
-                into_new * reset,
-            ],
-            2,
-        )
-        recurrent = torch.empty_like(factors)
-        reached = torch.empty_like(states[1:])
+        """Back through time; what does not recur is one product over all steps."""
+        weight, states, *kept = ctx.saved_tensors
+        to_gates, to_recurrent = torch.empty_like(kept[0]), torch.empty_like(kept[0])
         carried = torch.zeros_like(states[0])
-        for t in range(len(gradient) - 1, -1, -1):
-            torch.add(gradient[t], carried, out=reached[t])
-            torch.mul(factors[t], reached[t][:, None], out=recurrent[t])
-            carried = torch.addmm(reached[t] * update[t], recurrent[t].flatten(1), weight)
-        gates = torch.cat([recurrent[:, :, :2].flatten(2), reached * into_new], 2)
-        flat = recurrent.flatten(2).flatten(0, 1)
-        return gates, carried, flat.t() @ states[:-1].flatten(0, 1), flat.sum(0)
+        sequence = (gradient, kept[0], states[:-1], *kept[1:], to_gates, to_recurrent)
+        steps = list(zip(*(x.unbind(0) for x in sequence), strict=True))
+        for reached, *step, gate, product in reversed(steps):
+            into, into_new, through, kept_on = close_gates(reached + carried, *step)
+            torch.cat([into, into_new], 1, out=gate)
+            torch.cat([into, through], 1, out=product)
+            carried = torch.addmm(kept_on, product, weight)
+        flat = to_recurrent.flatten(0, 1)
+        return to_gates, carried, flat.t() @ states[:-1].flatten(0, 1), flat.sum(0)
 
 
-def gru_cell(gates: Tensor, recurrent: Tensor, hidden: Tensor) -> Tensor:
-    """The next state `(batch, size)` from both shares of the gates `(batch, 3 size)`."""
-    # Mixed precision gives products in half precision; the state stays as it is.
-    gates, recurrent = gates.to(hidden.dtype), recurrent.to(hidden.dtype)
-    following: Tensor = _Cell.apply(gates, recurrent, hidden)  # type: ignore[no-untyped-call]
-    return following
+def open_gates(
+    gates: Tensor, recurrent: Tensor, hidden: Tensor, out: Sequence[Tensor] | None = None
+) -> Sequence[Tensor]:
+    """One step from both shares of the gates `(batch, 3 size)`, torch.nn.GRU's equations.
+
+    Returns
+    -------
+    Reset and update gates `(batch, 2 size)`, the new gate, the next state `(batch, size)`; in
+    `out`, if given.
+    """
+    size = hidden.shape[1]
+    two = 2 * size
+    switches, new, following = out or (hidden.new_empty(len(hidden), two), None, None)
+    torch.add(gates[:, :two], recurrent[:, :two], out=switches).sigmoid_()
+    new = torch.addcmul(gates[:, two:], switches[:, :size], recurrent[:, two:], out=new).tanh_()
+    return switches, new, torch.lerp(new, hidden, switches[:, size:], out=following)
 
 
-class _Cell(torch.autograd.Function):
-    """`_Recurrence` for one step, its products left outside."""
+def close_gates(
+    gradient: Tensor, recurrent: Tensor, hidden: Tensor, switches: Tensor, new: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The way back of `open_gates`.
 
-    @staticmethod
-    def forward(ctx: Any, gates: Tensor, recurrent: Tensor, hidden: Tensor) -> Tensor:
-        """torch.nn.GRU's equations."""
-        size = hidden.shape[1]
-        switches = torch.sigmoid(gates[:, : 2 * size] + recurrent[:, : 2 * size])
-        reset, update = switches[:, :size], switches[:, size:]
-        inner = recurrent[:, 2 * size :]
-        new = torch.tanh(torch.addcmul(gates[:, 2 * size :], reset, inner))
-        ctx.save_for_backward(switches, inner, new, hidden)
-        return torch.lerp(new, hidden, update)
+    Parameters
+    ----------
+    gradient : of the next state, `(batch, size)`.
+    recurrent, hidden, switches, new : of that step.
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        """By hand: some ten operations instead of twice as many nodes."""
-        switches, inner, new, hidden = ctx.saved_tensors
-        size = hidden.shape[1]
-        reset, update = switches[:, :size], switches[:, size:]
-        closing = gradient * update
-        into_new = (gradient - closing) * (1 - new * new)
-        into = torch.empty_like(switches)
-        torch.mul(into_new, inner, out=into[:, :size])
-        torch.mul(gradient, hidden - new, out=into[:, size:])
-        into *= switches * (1 - switches)
-        return torch.cat([into, into_new], 1), torch.cat([into, into_new * reset], 1), closing
+    Returns
+    -------
+    Gradients of the first two gates in either share, of the third in `gates`, of the third in
+    `recurrent`, and of `hidden` where it is carried on.
+    """
+    size = hidden.shape[1]
+    reset, update = switches[:, :size], switches[:, size:]
+    carried = gradient * update
+    into_new = torch.ops.aten.tanh_backward(gradient - carried, new)
+    opening = torch.cat([into_new * recurrent[:, 2 * size :], gradient * (hidden - new)], 1)
+    into = torch.ops.aten.sigmoid_backward(opening, switches)
+    return into, into_new, into_new * reset, carried

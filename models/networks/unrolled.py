@@ -2,7 +2,8 @@
 
 All that does not recur is done for all hops at once: keys, ages, the location filters; and where
 the true frames are fed back throughout (teacher forcing), the pre-net, its share of the gates, and
-the output layers. Gradients of the weights inside the loop are summed after it.
+the output layers. Time is the first axis there, so that hops are views. Gradients of the weights
+inside the loop are summed after it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.networks.attention import Ages, Memory
+from models.networks.attended_step import Hop, Stepped, StepWeights, attended_step
 from models.networks.decoder import Decoder
 from models.networks.deferred import Deferred
-from models.networks.recurrence import gru_cell
-
-
-class Hop(NamedTuple):
-    """What one hop looks at; `moved` frames have come since the hop before."""
-
-    memory: Memory
-    ages: Ages
-    moved: int = 0
 
 
 class Teacher(NamedTuple):
@@ -47,6 +39,8 @@ def unroll(
     hidden : the GRU's first state, `(batch, decoder_size)`.
     teacher : none feeds back the decoder's own frames.
     """
+    # Under mixed precision it comes in half precision; the recurrence stays exact.
+    hidden = hidden.to(decoder.project.weight.dtype)
     if teacher is not None and bool(teacher.forced.all()):
         return _Loop(decoder).taught(hops, hidden, teacher.frames)
     return _Loop(decoder).free(hops, hidden, teacher)
@@ -54,29 +48,31 @@ def unroll(
 
 class _Loop:
     def __init__(self, decoder: Decoder) -> None:
-        size = decoder.context_size
+        self.decoder, attention = decoder, decoder.attention
         # In torch.nn.GRU's own order.
         inputs, recurrent, input_bias, recurrent_bias = decoder.gru.parameters()
-        self.decoder = decoder
-        self.query = decoder.attention.query_layer()
-        matrix = decoder.attention.location_matrix()
-        self.located = None if matrix is None else Deferred(matrix)
-        self.from_context = Deferred(inputs[:, :size])
-        self.from_fed = Deferred(inputs[:, size:], input_bias)
-        self.recurrent = Deferred(recurrent, recurrent_bias)
+        query = attention.query_layer()
+        weight = recurrent if query is None else torch.cat([query.weight, recurrent])
+        bias = recurrent_bias if query is None else torch.cat([query.bias, recurrent_bias])
+        to_context, to_fed = inputs.tensor_split([decoder.context_size], 1)
+        self.weights = StepWeights(
+            Deferred(weight, bias), Deferred(to_context), attention.score_weights()
+        )
+        self.from_fed = Deferred(to_fed, input_bias)
 
     def taught(self, hops: Sequence[Hop], hidden: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         decoder = self.decoder
-        before = torch.cat([torch.zeros_like(frames[:, :1]), frames[:, :-1]], 1)
+        before = torch.cat([torch.zeros_like(frames[:, :1]), frames[:, :-1]], 1).transpose(0, 1)
         fed = before if decoder.prenet is None else decoder.prenet(before)
-        gates = self.from_fed(fed.flatten(0, 1)).view(*fed.shape[:2], -1).unbind(1)
-        alignment, steps = _nothing_attended(hops, hidden), []
-        for hop, gate in zip(hops, gates, strict=True):
-            context, alignment = self.attend(hop, hidden, alignment)
-            hidden = self.step(gate, context, hidden)
-            steps.append((torch.cat([hidden, context], 1), alignment))
-        seen, alignments = (torch.stack(parts, 1) for parts in zip(*steps, strict=True))
-        return decoder.project(F.elu(decoder.dense(seen))), alignments
+        gates = self.from_fed(fed.flatten(0, 1)).view(*fed.shape[:2], -1)
+        last, steps = _nothing_attended(hops, hidden), []
+        for hop, gate in zip(hops, gates.unbind(0), strict=True):
+            last = attended_step(self.weights, hop, gate, last.hidden, last.alignment)
+            steps.append(last)
+        states, contexts, alignments = (torch.stack(x) for x in zip(*steps, strict=True))
+        seen = torch.cat([states, contexts], 2)
+        outputs = decoder.project(F.elu(decoder.dense(seen)))
+        return outputs.transpose(0, 1), alignments.transpose(0, 1)
 
     def free(
         self, hops: Sequence[Hop], hidden: Tensor, teacher: Teacher | None
@@ -86,38 +82,23 @@ class _Loop:
         layers = (
             [Deferred(x.weight, x.bias) for x in (prenet.first, prenet.second)] if prenet else []
         )
-        alignment, steps = _nothing_attended(hops, hidden), []
-        last = hidden.new_zeros(len(hidden), decoder.bands)
+        last, steps = _nothing_attended(hops, hidden), []
+        frame = hidden.new_zeros(len(hidden), decoder.bands)
         for k, hop in enumerate(hops):
-            fed = last if prenet is None else prenet(last, layers)
-            context, alignment = self.attend(hop, hidden, alignment)
-            hidden = self.step(self.from_fed(fed), context, hidden)
-            output = project(F.elu(dense(torch.cat([hidden, context], 1))))
-            steps.append((output, alignment))
-            last = decoder.frames(output)
+            fed = frame if prenet is None else prenet(frame, layers)
+            last = attended_step(self.weights, hop, self.from_fed(fed), last.hidden, last.alignment)
+            output = project(F.elu(dense(torch.cat([last.hidden, last.context], 1))))
+            steps.append((output, last.alignment))
+            frame = decoder.frames(output)
             if teacher is not None:
-                last = torch.where(teacher.forced[k][:, None], teacher.frames[:, k], last)
+                frame = torch.where(teacher.forced[k][:, None], teacher.frames[:, k], frame)
         outputs, alignments = (torch.stack(parts, 1) for parts in zip(*steps, strict=True))
         return outputs, alignments
 
-    def attend(self, hop: Hop, hidden: Tensor, alignment: Tensor) -> tuple[Tensor, Tensor]:
-        previous = shift(alignment, hop.moved) if hop.moved else alignment
-        located = None if self.located is None else self.located(previous)
-        query = hidden if self.query is None else self.query(hidden)
-        context, alignment = self.decoder.attention(query, hop.memory, hop.ages, located)
-        return context, alignment
 
-    def step(self, gate: Tensor, context: Tensor, hidden: Tensor) -> Tensor:
-        return gru_cell(gate + self.from_context(context), self.recurrent(hidden), hidden)
-
-
-def _nothing_attended(hops: Sequence[Hop], hidden: Tensor) -> Tensor:
-    return hidden.new_zeros(len(hidden), hops[0].memory.frames.shape[1])
-
-
-def shift(alignment: Tensor, frames: int) -> Tensor:
-    """Move an alignment along with its frames when `frames` new ones have come."""
-    return F.pad(alignment[:, frames:], (0, min(frames, alignment.shape[1])))
+def _nothing_attended(hops: Sequence[Hop], hidden: Tensor) -> Stepped:
+    places = hops[0].memory.frames.shape[1]
+    return Stepped(hidden, hidden, hidden.new_zeros(len(hidden), places))
 
 
 def sliding(x: Tensor, ends: Sequence[int], places: int) -> tuple[Tensor, ...]:

@@ -40,7 +40,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     done = subprocess.run(command, timeout=200, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.nn.functional, "dropout", lambda x, *_, **__: x)
+        for module in job.WITH_DROPOUT:
+            patch.setattr(module, "dropout", job.kept)
         job.train(one, short(STEPS, STEPS, check_every=3, top=TOP))
     return one, two
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from models.hops import HopClock
+from models.networks.attended_step import shift
 from models.networks.attention import Memory
 from models.networks.folded import fold
 from models.networks.grid import shaft_layout
 from models.networks.network import SpeechNetwork, parameter_counts
 from models.networks.strides import split_stride
-from models.networks.unrolled import shift
 from models.spec import NetworkSpec, OutputSpec
 from tests.bundles import TINY_NETWORK
 
