@@ -18,7 +18,7 @@ from models.streaming import Floats
 from training.codebooks import set_codebook
 from training.joint.start import begin_from, phases
 from training.phase_run import Data, Outcome, PhaseRun
-from training.phases import Phase, quieten
+from training.phases import Phase, average_in_time, quieten
 from training.scores import fit_speech_threshold
 from training.settings import ExperimentSettings
 from training.stretches import Part
@@ -33,8 +33,11 @@ class Fitted:
 
 
 def build_network(spec: BundleSpec, channels: int) -> SpeechNetwork:
-    """A fresh network of the shapes that a spec states."""
-    return SpeechNetwork.of(spec, channels)
+    """A fresh network of the shapes that a spec states, as training starts it."""
+    network = SpeechNetwork.of(spec, channels)
+    if spec.front_end.rectify:
+        average_in_time(network)
+    return network
 
 
 def fit(
@@ -72,7 +75,7 @@ def fit(
     set_statistics(network, mel)
     quieten(network)
     begun = begin_from(network, spec, settings.joint)
-    threshold = fit_speech_threshold(mel) if validation else 0.0
+    threshold = fit_speech_threshold(mel)
     modules = (kind(network, spec, settings, threshold) for kind in phases(settings.joint))
     outcomes = run_phases(modules, Data(parts, validation), settings, folder, progress)
     about = provenance(parts, spec, settings, outcomes)

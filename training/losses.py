@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,9 @@ class LossSettings(Model):
     )
     pearson: float = Field(
         0.0, ge=0, description="weight of 1 - r over time, mean over bands: the mixed form"
+    )
+    speech_weight: float = Field(
+        4.0, ge=1, description="of a frame of speech, in both phases; 1 of one of silence"
     )
 
 
@@ -95,7 +99,21 @@ def _squared(out: Output, target: Tensor, weight: Tensor) -> Tensor:
 
 def weighted(errors: Tensor, weight: Tensor) -> Tensor:
     """Mean over bands and, weighted, over hops of `(batch, hops, bands)`."""
-    return torch.sum(errors.mean(2) * weight) / weight.sum().clamp_min(1e-12)
+    return torch.sum(errors.mean(2) * weight) / _total(weight).clamp_min(1e-12)
+
+
+def _total(weight: Tensor) -> Tensor:
+    """Sum of the weights; with several processes, their mean sum.
+
+    DDP averages gradients over processes: only with one divisor for all is that the gradient of the
+    whole batch.
+    """
+    total = weight.sum()
+    if dist.is_available() and dist.is_initialized():
+        total = total.clone()
+        dist.all_reduce(total)
+        total /= dist.get_world_size()
+    return total
 
 
 def correlation(frames: Tensor, target: Tensor, weight: Tensor) -> Tensor:

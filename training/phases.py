@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, ClassVar
 
 import lightning as L
@@ -12,10 +13,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from models.networks.attention import LocationAttention
+from models.networks.convolution import ConvLayer
 from models.networks.network import Output, SpeechNetwork
 from models.spec import BundleSpec
 from training.errors import TrainingError
-from training.losses import Loss
+from training.losses import Loss, weighted
 from training.schedules import make_schedule
 from training.seeds import generator, mixed
 from training.settings import ExperimentSettings, PhaseSettings
@@ -32,7 +34,7 @@ class Phase(L.LightningModule):
     network : what is trained; phases work on the same object, one after the other.
     spec : clock and look-ahead.
     settings : of the experiment; the phase's own are those of its name.
-    speech_threshold : mean log-mel above which a validation frame is speech.
+    speech_threshold : mean log-mel above which a frame is speech.
     """
 
     name: ClassVar[str]
@@ -42,13 +44,14 @@ class Phase(L.LightningModule):
         network: SpeechNetwork,
         spec: BundleSpec,
         settings: ExperimentSettings,
-        speech_threshold: float = 0.0,
+        speech_threshold: float = inf,
     ) -> None:
         super().__init__()
         self.network, self.settings = network, settings
         self.phase: PhaseSettings = getattr(settings.optimiser, self.name)
         self.lookahead = spec.target_lookahead
         self.ticks = [spec.clock.ticks(k) for k in range(self.phase.stretch_hops)]
+        self.speech_threshold = speech_threshold
         self.validation = Validation(speech_threshold, settings.log.examples)
         # Steps made before an interruption: Lightning's own count starts at zero each time.
         self.first = 0
@@ -62,11 +65,13 @@ class Phase(L.LightningModule):
 
     def target(self, mel: Tensor) -> Tensor:
         """Normalised mel, as much later as the decoder looks back."""
-        target = self.network.normalise(mel)
+        return self.network.normalise(self._delayed(mel))
+
+    def _delayed(self, mel: Tensor) -> Tensor:
         if not self.lookahead:
-            return target
-        first = target[:, :1].expand(-1, self.lookahead, -1)
-        return torch.cat([first, target], 1)[:, : target.shape[1]]
+            return mel
+        first = mel[:, :1].expand(-1, self.lookahead, -1)
+        return torch.cat([first, mel], 1)[:, : mel.shape[1]]
 
     @property
     def warm(self) -> int:
@@ -74,8 +79,12 @@ class Phase(L.LightningModule):
         return self.phase.warm_hops + self.lookahead
 
     def counted(self, mel: Tensor) -> Tensor:
-        """Which hops carry loss, `(batch, hops)`, 0 or 1."""
-        weight = torch.ones(mel.shape[:2], device=mel.device)
+        """Weight of each hop's loss, `(batch, hops)`: 0 before the memory is warm, more in speech.
+
+        Most of a frame's variance is whether there is speech at all, which is soon learned.
+        """
+        speech = self._delayed(mel).mean(2) > self.speech_threshold
+        weight = 1 + (self.settings.loss.speech_weight - 1) * speech.to(mel.dtype)
         weight[:, : self.warm] = 0
         return weight
 
@@ -209,7 +218,7 @@ class EncoderPhase(Phase):
         """The read-out at the end of each hop."""
         features, mel = batch
         read = self._read_out(self.network.hop_frames(features, self.ticks)).float()
-        loss = torch.mean((read[:, self.warm :] - self.target(mel)[:, self.warm :]) ** 2)
+        loss = weighted((read - self.target(mel)) ** 2, self.counted(mel))
         return {"loss": loss}, read, None
 
     def _read_out(self, newest: Tensor) -> Tensor:
@@ -234,6 +243,20 @@ def quieten(network: SpeechNetwork) -> None:
         decoder.dense.weight[:, : decoder.spec.decoder_size] = 0
         if isinstance(decoder.attention, LocationAttention):
             decoder.attention.score.weight.zero_()
+
+
+def average_in_time(network: SpeechNetwork) -> None:
+    """Start every convolution as a mean over its span, with random weights across channels.
+
+    Amplitude at 1024 Hz is nearly all noise from sample to sample, and speech moves it within tens
+    of milliseconds: kernels that start random over time too must first unlearn that. For features
+    of amplitude only; a band signal has a mean of zero. Weights keep their size.
+    """
+    with torch.no_grad():
+        for layer in network.encoder.conv.modules():
+            if isinstance(layer, ConvLayer):
+                weight = layer.conv.weight
+                weight.copy_(weight.mean(-1, keepdim=True).expand_as(weight) * layer.kernel**0.5)
 
 
 class NetworkPhase(Phase):

@@ -9,6 +9,7 @@ import torch
 from models.bundle import load_bundle
 from models.errors import BundleError, BusyOutputError, RecordingError, SettingsError
 from models.networks.network import SpeechNetwork
+from models.spec import FrontEndSpec
 from tests.bundles import TINY_NETWORK, tiny_spec
 from tests.training.recordings import tiny_recording
 from tests.training.toy import CLOCK, part, short
@@ -96,6 +97,31 @@ def test_lookahead_delays_the_target() -> None:
     torch.testing.assert_close(module.target(mel)[:, 3:], mel[:, :-3])
     counted = module.counted(mel)
     assert torch.all(counted[:, :18] == 0) and torch.all(counted[:, 18:] == 1)
+
+
+def test_frames_of_speech_weigh_more_where_the_decoder_looks() -> None:
+    spec = tiny_spec(target_lookahead=3)
+    settings = short(0, 60)
+    module = NetworkPhase(build_network(spec, 8), spec, settings, speech_threshold=-6.0)
+    mel = torch.full((1, 30, 80), -11.0)
+    mel[:, 20:24] = -2.0
+    counted = module.counted(mel)[0]
+    wanted = torch.ones(30)
+    wanted[:18] = 0
+    wanted[23:27] = settings.loss.speech_weight
+    assert settings.loss.speech_weight > 1
+    torch.testing.assert_close(counted, wanted)
+
+
+@pytest.mark.parametrize("rectify", [True, False])
+def test_convolutions_start_as_means_of_amplitude_only(rectify: bool) -> None:
+    front_end = FrontEndSpec(rectify=rectify, line_hz=0)
+    spec = tiny_spec().model_copy(update={"front_end": front_end})
+    for layer in build_network(spec, 8).encoder.conv.layers:
+        weight = layer.conv.weight.detach()
+        alike = torch.allclose(weight, weight[..., :1].expand_as(weight))
+        assert alike == rectify
+        assert weight.std() > 0
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import RecordingError, SeegvoxError, SettingsError
-from models.files import new_file, new_folder, sha256
+from models.files import new_file, new_folder
+from realtime.recordings import content_sha256
 from training.experiment import feature_folder, save
 from training.joint.fit import Patient, check_patients, fit_joint
 from training.package import Trained
@@ -167,7 +168,7 @@ def _read(recordings: Sequence[Path], settings: ExperimentSettings, folder: Path
         with _naming(name):
             read = read_for(path, settings)
             own = settings_for(read, settings.model_copy(update={"name": name}))
-            hashed = sha256(read.path)
+            hashed = content_sha256(read.files)
             _check_new(read.path, hashed, found)
             found.append(_Read(name, read.path, hashed, own, prepare(read, own, cache)))
     return found

@@ -81,7 +81,7 @@ def fit_joint(
     data = _data(patients, own, joint)
     mel = _mel(data.training)
     set_codebook(joint, mel)
-    threshold = fit_speech_threshold(mel) if data.validation else 0.0
+    threshold = fit_speech_threshold(mel)
     modules = (kind(joint, patients[0].spec, settings, threshold) for kind in JOINT_PHASES)
     outcomes = run_phases(modules, data, settings, folder, progress, JointRun)
     together = {

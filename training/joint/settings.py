@@ -13,15 +13,14 @@ class JointSettings(Model):
     contrastive: float = Field(
         0.1,
         ge=0,
-        description="weight of the contrastive loss over patients; 0 leaves it out, 1 "
-        "parts them within a hundred steps, at some cost to what is decoded",
+        description="weight of the contrastive loss over patients; 0 leaves it out",
     )
     margin: float = Field(
-        0.5,
+        1.0,
         gt=0,
         le=2,
-        description="distance, root mean square over units, from which patients are far enough "
-        "apart; units lie between -1 and 1",
+        description="distance between directions from which patients are far enough apart: "
+        "1 is 60 degrees, 2 opposite",
     )
     start_from: str | None = Field(
         None, description="experiment whose network, but for its input convolution, is started from"
