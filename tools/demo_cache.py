@@ -1,11 +1,9 @@
-"""Markers that say what a cached step was made from."""
+"""Hashes of what a cached step of the demo was made from."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,16 +24,3 @@ def folder_hash(folder: Path) -> str:
         told = path.stat()
         digest.update(f"{path} {told.st_size} {told.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def cached(marker: Path, key: dict[str, Any]) -> bool:
-    """Whether a step's marker says that it was made from this very key."""
-    try:
-        return bool(json.loads(marker.read_text()) == json.loads(json.dumps(key, default=str)))
-    except (OSError, ValueError):
-        return False
-
-
-def remember(marker: Path, key: dict[str, Any]) -> None:
-    """Write a step's marker, last of all."""
-    marker.write_text(json.dumps(key, default=str, indent=2))

@@ -10,10 +10,11 @@ from typing import Any
 from models.bundle import Bundle, load_bundle
 from models.files import sha256
 from models.toml import validated
-from tools.demo_cache import cached, code_hash, folder_hash, remember
+from tools.demo_cache import code_hash, folder_hash
 from tools.simulate import write_patient
 from training.evaluate import NETWORK
 from training.experiment import export, train
+from training.markers import cached, remember
 from training.patient import PatientSettings
 from training.scores import ScoreTable, format_table, table_from_json
 from training.settings import ExperimentSettings, OptimiserSettings

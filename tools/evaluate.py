@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import MontageError, SettingsError, need
-from models.files import new_file, refuse_busy, sha256
+from models.errors import SettingsError, need
+from models.files import new_file, refuse_busy
+from tools.evaluation_source import opened, settings_of
 
 if TYPE_CHECKING:
-    from realtime.recordings import Recording
+    from training.baselines import PublicBaseline
     from training.cross_validation import CrossValidation
     from training.evaluate import Evaluation, EvaluationSettings
-    from training.folds import FoldSettings
-    from training.settings import ExperimentSettings
-    from training.streamed import Network
 
 _DESCRIPTION = """\
 Score a trained network on what it has not seen, beside baselines, lines without neural data and
@@ -28,8 +24,17 @@ chance; or train and score contiguous folds; or compare two audio files.
   seegvox evaluate EXPERIMENT [--html REPORT]          the held-out part, streamed
   seegvox evaluate BUNDLE --recording FILE             the same, for a bundle
   seegvox evaluate RECORDING --folds 5 --settings TOML  every fold trained anew
+  seegvox evaluate RECORDING --public-baseline         the protocol of SingleWordProductionDutch
   seegvox evaluate --against ORIGINAL.wav RECONSTRUCTION.wav --json FILE
+
+Who has SingleWordProductionDutch-iBIDS checks that its public baseline comes out here:
+
+  seegvox evaluate sub-01/ieeg/sub-01_task-wordProduction_ieeg.nwb --public-baseline
+
+An independent run of the authors' scripts gave r .5200; agreement is within .002.
 """
+PUBLIC = "public"
+"""Among --baselines: the authors' protocol, which has folds, frames and bins of its own."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -84,7 +89,8 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--public-baseline",
         action="store_true",
-        help="also run the SingleWordProductionDutch authors' own protocol on the recording",
+        help="run the SingleWordProductionDutch authors' linear baseline on the recording by their "
+        f"own protocol (features, folds, metric); the same as '{PUBLIC}' among --baselines",
     )
 
 
@@ -94,7 +100,8 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
         "--baselines",
         metavar="NAMES",
         help="comma-separated, 'all' or 'none' (default: linear, causal linear, causal ridge, "
-        "densenet; with --folds without densenet, which takes minutes per fold)",
+        "densenet; with --folds without densenet, which takes minutes per fold); with --folds also "
+        f"'{PUBLIC}': see --public-baseline",
     )
     group.add_argument(
         "--retrain",
@@ -143,9 +150,48 @@ def run(args: argparse.Namespace) -> int:
         need(module, "train")
     if args.html:
         need("matplotlib", "report")
-    if args.folds is not None or args.public_baseline:
+    _check_mode(args)
+    if _of_recording(args):
         return _on_recording(args)
     return _held_out(args)
+
+
+def _of_recording(args: argparse.Namespace) -> bool:
+    return args.folds is not None or _public_wanted(args)
+
+
+def _public_wanted(args: argparse.Namespace) -> bool:
+    return args.public_baseline or PUBLIC in _names(args.baselines)
+
+
+def _names(baselines: str | None) -> list[str]:
+    return [name.strip() for name in (baselines or "").split(",") if name.strip()]
+
+
+_FOR_FOLDS = {
+    "no_network": "--no-network",
+    "max_minutes": "--max-minutes",
+    "exclude_contaminated": "--exclude-contaminated",
+}
+
+
+def _check_mode(args: argparse.Namespace) -> None:
+    """Refuse options that would be passed over in silence."""
+    given = [option for name, option in _FOR_FOLDS.items() if getattr(args, name)]
+    if args.folds is None and given:
+        raise SettingsError(
+            f"{given[0]} without --folds", "a recording and --folds K", "add it, or leave that out"
+        )
+    if _of_recording(args) and args.recording is not None:
+        raise SettingsError(
+            "--recording together with a recording to be scored",
+            f"the recording alone: {args.what}",
+            "leave it out",
+        )
+    if args.html and args.folds is None and _public_wanted(args):
+        raise SettingsError(
+            "--html with the public baseline alone", "--json, or --folds K as well", ""
+        )
 
 
 # --- two audio files ----------------------------------------------------------------------------
@@ -184,108 +230,43 @@ def _held_out(args: argparse.Namespace) -> int:
     from training.held_out import held_out_fold, single_fold
     from training.scores import format_table
 
-    with _source(args) as (network, recording, settings, cache):
+    with opened(args) as (network, recording, settings, cache):
         fold = single_fold(recording, settings)
         held = held_out_fold(recording, settings, fold, cache)
         found = evaluate_held_out(held, network, _chosen(args, folds=False), settings)
     print(format_table(found.table))
     _warn(found)
-    _write(args, {"evaluated": str(args.what), **found.as_json()}, [found])
+    figures = {"evaluated": str(args.what), **found.as_json()}
+    _write_json(args, figures)
+    _write_html(args, [found])
     return 0
-
-
-Source = tuple["Network", "Recording", "ExperimentSettings", "Path | None"]
-
-
-@contextmanager
-def _source(args: argparse.Namespace) -> Iterator[Source]:
-    """Network, recording, the settings that split it, and where its features are kept."""
-    from training.experiment import feature_folder, load
-    from training.streamed import network_of
-
-    if not (args.what / "experiment.json").is_file():
-        yield from _bundle_source(args)
-        return
-    experiment = load(args.what)
-    recording = _read(args.recording or experiment.recording, experiment.settings)
-    _same(recording.path, experiment.sha256)
-    with network_of(experiment.trained) as network:
-        cache = feature_folder(experiment.settings, args.what)
-        yield network, recording, experiment.settings, cache
-
-
-def _bundle_source(args: argparse.Namespace) -> Iterator[Source]:
-    from models.bundle import load_bundle
-    from training.streamed import Streamed
-
-    if not (args.what / "spec.json").is_file():
-        raise SettingsError(
-            f"{args.what} is neither an experiment nor a bundle",
-            "a folder that `train` or `export` wrote",
-            "for a recording give --folds K",
-        )
-    if args.recording is None:
-        raise SettingsError(
-            "a bundle does not hold its recording", "--recording FILE", "or name its experiment"
-        )
-    settings, _ = _settings(args)
-    bundle, recording = load_bundle(args.what), _read(args.recording, settings)
-    spec = bundle.spec
-    if recording.labels != spec.contacts or recording.fs != spec.fs_hz:
-        raise MontageError(
-            f"{recording.path} has {len(recording.labels)} contacts at {recording.fs} Hz",
-            f"the {len(spec.contacts)} of the bundle, in its order, at {spec.fs_hz} Hz",
-            "give the recording that the bundle was trained on",
-        )
-    if known := spec.provenance.get("recording_sha256"):
-        _same(recording.path, str(known))
-    else:
-        print("note: the bundle does not say what it was trained on; make sure it was this file")
-    shapes = ("front_end", "network", "target_lookahead")
-    settings = settings.model_copy(update={name: getattr(spec, name) for name in shapes})
-    if split := spec.provenance.get("split"):
-        # What is held out must be what training left out, whatever the TOML says.
-        validation = settings.validation.model_copy(
-            update={"fraction": split["validation_fraction"]}
-        )
-        settings = settings.model_copy(
-            update={"test_fraction": split["test_fraction"], "validation": validation}
-        )
-    yield Streamed.from_bundle(bundle), recording, settings, None
-
-
-def _same(path: Path, expected: str) -> None:
-    if (found := sha256(path)) != expected:
-        raise SettingsError(
-            f"{path} has SHA-256 {found[:16]}",
-            f"{expected[:16]}, the recording that was trained on: else held out means nothing",
-            "give that file with --recording",
-        )
 
 
 # --- folds --------------------------------------------------------------------------------------
 
 
 def _on_recording(args: argparse.Namespace) -> int:
-    recording = _read(args.what, _settings(args)[0])
     figures: dict[str, Any] = {"evaluated": str(args.what)}
     found: list[Evaluation] = []
-    if args.public_baseline:
-        figures["public_baseline"] = _public(recording)
+    public = _public(args) if _public_wanted(args) else None
+    if public is not None:
+        figures["public_baseline"] = public.as_json()
     if args.folds is not None:
-        result = _cross_validated(args, recording)
+        result = _cross_validated(args)
         figures.update(result.as_json())
         found = list(result.folds)
-    _write(args, figures, found)
+    _write_json(args, figures)
+    _write_html(args, found, public)
     return 0
 
 
-def _cross_validated(args: argparse.Namespace, recording: Recording) -> CrossValidation:
+def _cross_validated(args: argparse.Namespace) -> CrossValidation:
     from training.cross_validation import cross_validate, format_folds
-    from training.reading import settings_for
+    from training.reading import read_for, settings_for
     from training.scores import format_table
 
-    experiment, folds = _settings(args)
+    experiment, folds = settings_of(args)
+    recording = read_for(args.what, experiment)
     experiment = settings_for(recording, experiment)
 
     def told(i: int, found: Evaluation) -> None:
@@ -307,43 +288,22 @@ def _cross_validated(args: argparse.Namespace, recording: Recording) -> CrossVal
     return result
 
 
-def _public(recording: Recording) -> dict[str, Any]:
-    from training.baselines import public_baseline
+def _public(args: argparse.Namespace) -> PublicBaseline:
+    from training.baselines import SUB_01, public_baseline, read_public
 
-    found = public_baseline(recording)
+    options = settings_of(args)[0].recording.model_dump()
+    found = public_baseline(read_public(args.what, options))
+    folds = found.folds.mean(axis=1)
     print(
-        f"SingleWordProductionDutch protocol (23 bins, 10 folds, all frames): r {found.r:.4f}, "
-        f"95 % of their chance {found.chance_95:.4f}; published pipeline on sub-01: .5200"
+        f"public baseline (SingleWordProductionDutch authors' protocol: 23 bins, 10 folds, all "
+        f"frames): r {found.r:.4f}, folds {folds.min():.3f} to {folds.max():.3f}, 95 % of their "
+        f"chance {found.chance_95:.4f}"
     )
-    return {"r": found.r, "chance_95": found.chance_95, "folds": found.folds.mean(1).tolist()}
-
-
-def _settings(args: argparse.Namespace) -> tuple[ExperimentSettings, FoldSettings]:
-    from models.toml import read_toml, validated
-    from training.folds import FoldSettings
-    from training.settings import ExperimentSettings
-
-    raw = read_toml(args.settings) if args.settings else {}
-    source = str(args.settings or "the command line")
-    cut = raw.pop("folds", {})
-    if not isinstance(cut, dict):
-        raise SettingsError(f"{source}: folds = {cut!r}", "a table [folds]", "use folds.count")
-    if "shuffle_frames" in raw:
-        cut["shuffle_frames"] = raw.pop("shuffle_frames")
-    if args.folds is not None:
-        cut["count"] = args.folds
-    if args.max_minutes is not None:
-        raw["optimiser"] = {**raw.get("optimiser", {}), "max_minutes": args.max_minutes}
-    return validated(ExperimentSettings, raw, source), validated(FoldSettings, cut, source)
+    print(f"(an independent run of their scripts on their sub-01 gave {SUB_01:.4f})", flush=True)
+    return found
 
 
 # --- what is common -----------------------------------------------------------------------------
-
-
-def _read(path: Path, settings: ExperimentSettings) -> Recording:
-    from training.reading import read_for
-
-    return read_for(path, settings)
 
 
 def _chosen(args: argparse.Namespace, folds: bool) -> EvaluationSettings:
@@ -354,7 +314,7 @@ def _chosen(args: argparse.Namespace, folds: bool) -> EvaluationSettings:
     usual = QUICK if folds else (*QUICK, "densenet")
     named = {None: usual, "all": tuple(BASELINES), "none": ()}.get(args.baselines)
     if named is None:
-        named = tuple(name.strip() for name in args.baselines.split(",") if name.strip())
+        named = tuple(name for name in _names(args.baselines) if name != PUBLIC)
     seconds = args.contribution_s
     if seconds is None:
         seconds = 15.0 if args.html and not folds else 0.0
@@ -375,12 +335,14 @@ def _warn(found: Evaluation) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _write(args: argparse.Namespace, figures: dict[str, Any], found: list[Evaluation]) -> None:
-    _write_json(args, figures)
+def _write_html(
+    args: argparse.Namespace, found: list[Evaluation], public: PublicBaseline | None = None
+) -> None:
     if args.html and found:
         from tools.evaluation_report import write_evaluation_report
 
-        write_evaluation_report(args.html, f"{args.what.name}: evaluation", found, args.overwrite)
+        title = f"{args.what.name}: evaluation"
+        write_evaluation_report(args.html, title, found, args.overwrite, public=public)
         print(f"{args.html}")
 
 

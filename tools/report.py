@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from models.files import new_file, refuse_busy
 from models.hops import HOP
 from models.mel import VOCODER_HOP, VOCODER_RATE
 from models.spec import BundleSpec
 from models.streaming import Floats
 from realtime.environment import environment
 from realtime.latency import PERCENTILES, stages_ms, summary_ms
-from realtime.runlog import Run
+from realtime.record.reading import Run
 from tools import report_page as html
 from tools.report_plots import LIMIT_MS, Times, latency_figure, mel_figure, path_figure, words
 from tools.report_svg import inline_svg
@@ -64,10 +63,7 @@ def write_report(path: Path, content: ReportContent, overwrite: bool = False) ->
     MissingExtraError
         If matplotlib (the extra `report`) is not installed.
     """
-    refuse_busy(path, overwrite)
-    text = render(content)
-    with new_file(path, overwrite) as partial:
-        partial.write_text(text, encoding="utf-8")
+    html.write(path, lambda: render(content), overwrite)
 
 
 def render(content: ReportContent) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from pathlib import Path
 
+from models.files import new_file, refuse_busy
 from models.streaming import Floats
 from tools.report_svg import DARK, LIGHT, variables
 from tools.wav import wav_bytes
@@ -134,3 +136,17 @@ def audio(title: str, samples: Floats, rate_hz: int) -> Markup:
         f'<audio controls preload="metadata" aria-label="{markup(title)}" '
         f'src="data:audio/wav;base64,{data}"></audio></figure>'
     )
+
+
+def write(path: Path, render: Callable[[], str], overwrite: bool = False) -> None:
+    """Write a page, whole or not at all; it is not even rendered if the path is taken.
+
+    Raises
+    ------
+    BusyOutputError
+        If `path` exists and `overwrite` is not set.
+    """
+    refuse_busy(path, overwrite)
+    text = render()
+    with new_file(path, overwrite) as partial:
+        partial.write_text(text, encoding="utf-8")

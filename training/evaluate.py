@@ -19,10 +19,10 @@ from models.streaming import Floats
 from realtime.pipeline import Pipeline
 from training.baselines import (
     BASELINES,
-    LinearBaseline,
     Predictor,
+    fit_baseline,
     fit_baselines,
-    hop_features,
+    pieces_of,
     predict_all,
 )
 from training.contamination import Contamination, contamination
@@ -103,12 +103,8 @@ def evaluate(
 
 def linear_mel(prepared: Prepared) -> Floats:
     """What the linear baseline, fitted on the training part, makes of the held-out part."""
-    fs = prepared.spec.fs_hz
-    hops = len(prepared.training.mel)
-    model = LinearBaseline.fit(
-        hop_features(prepared.training_seeg, fs, hops), prepared.training.mel
-    )
-    return model.predict(hop_features(prepared.held_out_seeg, fs, len(prepared.held_out_mel)))
+    fitted = fit_baseline("linear", pieces_of(prepared), prepared.spec)
+    return fitted.predict(prepared.held_out_seeg)
 
 
 # --- everything ---------------------------------------------------------------------------------
@@ -277,11 +273,15 @@ def _contributions(
 def training_contamination(held: HeldOut) -> Contamination:
     """The acoustic check on the training parts alone, so that it may choose contacts.
 
+    Of the contacts that are in use: what was given up can no longer be decoded.
+
     Raises
     ------
     RecordingError
         If they are shorter than 10 s.
     """
+    spec = held.spec
+    used = [i for i, name in enumerate(spec.contacts) if name not in spec.front_end.bad_contacts]
     audio = np.concatenate(held.training_sound)
-    seeg = np.concatenate([piece.seeg for piece in held.pieces])
-    return contamination(audio, seeg, float(held.spec.fs_hz), held.spec.contacts)
+    seeg = np.concatenate([piece.seeg[:, used] for piece in held.pieces])
+    return contamination(audio, seeg, float(spec.fs_hz), [spec.contacts[i] for i in used])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ import torch
 
 from models.bundle import Bundle
 from models.errors import BundleError, RecordingError, SettingsError
-from models.files import new_folder, refuse_busy, sha256
+from models.files import new_folder, refuse_busy
 from models.frontend import Statistics
 from models.spec import BundleSpec
 from models.toml import validated
 from realtime.pipeline import Pipeline
+from realtime.recordings import Recording, content_sha256
 from training.evaluate import evaluate
 from training.fit import build_network, fit
 from training.held_out import split_cues
@@ -74,8 +75,9 @@ def train(
     settings = settings_for(read, settings)
     prepared = prepare(read, settings, feature_folder(settings, folder))
     started_from(prepared.spec, settings.joint)
-    workspace.begin(Begun(read.path.resolve(), sha256(read.path), settings, overwrite))
-    return _train(read.path, prepared, settings, workspace, progress, overwrite)
+    begun = Begun(read.path.resolve(), content_sha256(read.files), settings, overwrite)
+    workspace.begin(begun)
+    return _train(prepared, begun, workspace, progress)
 
 
 def resume(folder: Path, recording: Path | None = None, progress: bool = True) -> Trained:
@@ -98,19 +100,14 @@ def resume(folder: Path, recording: Path | None = None, progress: bool = True) -
     workspace = Workspace(folder)
     begun = workspace.begun()
     read = read_for(recording or begun.recording, begun.settings)
-    _same_recording(read.path, begun.sha256)
+    same_recording(read, begun.sha256)
     prepared = prepare(read, begun.settings, feature_folder(begun.settings, folder))
-    return _train(read.path, prepared, begun.settings, workspace, progress, begun.overwrite)
+    begun = replace(begun, recording=read.path)
+    return _train(prepared, begun, workspace, progress)
 
 
-def _train(
-    recording: Path,
-    prepared: Prepared,
-    settings: ExperimentSettings,
-    workspace: Workspace,
-    progress: bool,
-    overwrite: bool,
-) -> Trained:
+def _train(prepared: Prepared, begun: Begun, workspace: Workspace, progress: bool) -> Trained:
+    settings = begun.settings
     validation = [prepared.validation] if prepared.validation is not None else []
     fitted = fit(
         [prepared.training],
@@ -122,7 +119,7 @@ def _train(
     )
     provenance = {
         **fitted.provenance,
-        "recording_sha256": sha256(recording),
+        "recording_sha256": begun.sha256,
         "split": {
             "test_fraction": settings.test_fraction,
             "validation_fraction": settings.validation.fraction,
@@ -131,7 +128,7 @@ def _train(
     spec = prepared.spec.model_copy(update={"provenance": provenance})
     trained = Trained(spec, fitted.network, prepared.statistics)
     if first_process():
-        save(trained, recording, settings, workspace.folder, overwrite)
+        save(trained, begun.recording, settings, workspace.folder, begun.overwrite)
         workspace.close()
     return trained
 
@@ -148,10 +145,13 @@ def save(
     folder: Path,
     overwrite: bool = False,
 ) -> None:
-    """Write an experiment's folder, whole or not at all."""
+    """Write an experiment's folder, whole or not at all.
+
+    What the recording was (`recording_sha256`) stands in the provenance of the spec.
+    """
     about = {
         "recording": str(recording.resolve()),
-        "recording_sha256": sha256(recording),
+        "recording_sha256": trained.spec.provenance.get("recording_sha256", ""),
         "settings": settings.model_dump(mode="json"),
         "provenance": trained.spec.provenance,
     }
@@ -221,7 +221,7 @@ def export(
     refuse_busy(bundle, overwrite)
     experiment = load(folder)
     read = read_for(recording or experiment.recording, experiment.settings)
-    _same_recording(read.path, experiment.sha256)
+    same_recording(read, experiment.sha256)
     trained = experiment.trained
     prepared = prepare(read, experiment.settings, feature_folder(experiment.settings, folder))
     scored: list[ScoreTable] = []
@@ -234,12 +234,19 @@ def export(
     return Exported(written, scored[0], prepared)
 
 
-def _same_recording(path: Path, expected: str) -> None:
-    """What is scored as held out must be what training left out."""
-    found = sha256(path)
+def same_recording(recording: Recording, expected: str) -> None:
+    """What is scored as held out must be what training left out.
+
+    Raises
+    ------
+    RecordingError
+        If the files it was read from are not those that were trained on.
+    """
+    found = content_sha256(recording.files)
     if found != expected:
+        read = ", ".join(file.name for file in recording.files)
         raise RecordingError(
-            f"{path} has SHA-256 {found[:16]}",
-            f"{expected[:16]}, the recording that was trained on",
-            "give that file, or train again",
+            f"{recording.path} has SHA-256 {found[:16]} ({read})",
+            f"{expected[:16]}, the recording that was trained on: else held out means nothing",
+            "give that recording as it was, sidecars included, or train again",
         )

@@ -7,7 +7,6 @@ Figures on simulated patients test software; they are never evidence about patie
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from training.evaluate import Evaluation, EvaluationSettings, evaluate_held_out
 from training.fit import fit
 from training.folds import Fold, FoldSettings, make_folds, needed_guard_s
 from training.held_out import HeldOut, held_out_fold, single_fold
+from training.markers import cached, remember
 from training.package import Trained
 from training.patient import PatientSettings, simulate
 from training.prepare import bundle_spec
@@ -131,16 +131,12 @@ def _same_study(folder: Path, settings: StudySettings, experiment: ExperimentSet
         "experiment": experiment.model_dump(mode="json"),
         **{name: settings.model_dump(mode="json")[name] for name in sorted(kept)},
     }
-    text = json.dumps(about, indent=1, sort_keys=True)
-    file = folder / "study.json"
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with new_file(file) as partial:
-            partial.write_text(text)
-    elif file.read_text() != text:
-        was, now = (hashlib.sha256(t.encode()).hexdigest()[:8] for t in (file.read_text(), text))
+    marker = folder / "study.json"
+    if not marker.exists():
+        remember(marker, about)
+    elif not cached(marker, about):
         raise SettingsError(
-            f"{folder} holds cells of other settings ({was}, now {now})",
+            f"{folder} holds cells of other settings ({marker.name} there says of which)",
             "the same length, session, folds, baselines and training",
             "choose another folder",
         )

@@ -23,7 +23,7 @@ def check_complete(header: Path) -> list[str]:
         If the data file is missing, or is cut and holds one contact after the other.
     """
     said = _settings(header)
-    data = header.with_name(said.get("datafile", "").replace("$b", header.stem))
+    data = _named(header, "datafile")
     if not data.is_file():
         raise RecordingError(
             f"{header} names the data file {data.name!r}, which is not there",
@@ -51,10 +51,21 @@ def check_complete(header: Path) -> list[str]:
     return notes
 
 
+def files_of(header: Path) -> list[Path]:
+    """The data file and, if there is one, the marker file that the header names."""
+    named = (_named(header, key) for key in ("datafile", "markerfile"))
+    return [path for path in named if path.is_file()]
+
+
 def labels_of(header: Path) -> list[str]:
     """Names of the channels in the header; MNE trips over names that are there twice."""
     section = _text(header).partition("[Channel Infos]")[2].partition("\n[")[0]
     return re.findall(r"^Ch\d+=([^,]*)", section, re.MULTILINE)
+
+
+def _named(header: Path, key: str) -> Path:
+    """A file that the header names; the header's folder if it names none."""
+    return header.parent / _settings(header).get(key, "").replace("$b", header.stem)
 
 
 def _text(header: Path) -> str:

@@ -115,6 +115,7 @@ def _opened(file: Path, **options: Any) -> Source:
         bad=tuple(raw.info["bads"]),
         line_hz=raw.info["line_freq"],
         notes=tuple(f"MNE: {message}" for message in dict.fromkeys(messages)),
+        files=tuple(Path(name) for name in raw.filenames if name is not None),
     )
 
 

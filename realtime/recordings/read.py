@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from models.errors import RecordingError, SettingsError
 from realtime.recordings.amplitude import Unit
+from realtime.recordings.files import files_read
 from realtime.recordings.finish import finished
 from realtime.recordings.micromed import open_micromed
 from realtime.recordings.mne_files import open_mne
 from realtime.recordings.nwb import read_nwb
 from realtime.recordings.options import Options
 from realtime.recordings.recording import Recording
+from realtime.recordings.sidecars import channels_of
 from realtime.recordings.source import recorded
 
 BIDS_SUFFIXES = (".nwb", ".edf", ".vhdr", ".set", ".fif", ".mefd")
@@ -81,7 +84,21 @@ def read_recording(
     streams = (seeg_stream, audio_stream, marker_stream)
     _check_options(file, options, streams)
     measured = file.suffix.lower() in (".nwb", *_XDF)
-    return finished(_read(file, options, streams), options, measured=measured)
+    found = finished(_read(file, options, streams), options, measured=measured)
+    return replace(found, files=files_read(file, options, found.files))
+
+
+def listed_channels(path: Path | str) -> tuple[str, ...] | None:
+    """Names of all channels that channels.tsv lists for a recording, contacts or not.
+
+    None without that table.
+
+    Raises
+    ------
+    RecordingError
+        If the recording is missing, or a name stands in the table twice.
+    """
+    return tuple(channels_of(_find(Path(path)))) or None
 
 
 def _read(file: Path, options: Options, streams: tuple[str | None, ...]) -> Recording:

@@ -44,6 +44,7 @@ class Recording:
     notes : what was unusual about the file, a sentence each.
     bad_contacts : those of `labels` that somebody marked bad, in the order of `labels`.
     line_hz : frequency of the mains where it was recorded, if the file says so.
+    files : all that was read: `path`, its parts, sidecars, an audio file.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     bad_contacts: tuple[str, ...] = ()
     line_hz: float | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def seconds(self) -> float:

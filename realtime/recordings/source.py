@@ -31,6 +31,7 @@ class Source:
     units : per channel, the unit of what `read` gives; empty where the file does not say.
     read : `(places, start, stop)` to `(stop - start, places)` float64 in those units.
     marks : onset and duration in seconds from the first sample, and text.
+    files : those that the library says it reads, if it says so.
     """
 
     file: Path
@@ -43,6 +44,7 @@ class Source:
     bad: tuple[str, ...] = ()
     line_hz: float | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def contacts_of(source: Source, options: Options) -> tuple[list[int], list[str]]:
@@ -101,6 +103,7 @@ def recorded(source: Source, options: Options) -> Recording:
         notes=(*source.notes, *notes, *more),
         bad_contacts=tuple(label for label in labels if label in set(source.bad)),
         line_hz=source.line_hz,
+        files=source.files,
     )
 
 

@@ -237,6 +237,14 @@ def test_unknown_units_and_unnamed_contacts_are_refused(tmp_path):
         read_xdf(tmp_path / "y.xdf")
 
 
+def test_duplicate_labels_are_refused(tmp_path):
+    with XdfWriter(tmp_path / "x.xdf") as out:
+        out.header(Stream(1, "amp", "sEEG", 3, 100, "float32", ("A1", "A2", "A1"), ("uV",) * 3))
+        out.samples(1, np.ones((300, 3)), np.arange(300) / 100)
+    with pytest.raises(RecordingError, match=r"more than once: A1"):
+        read_xdf(tmp_path / "x.xdf")
+
+
 @pytest.mark.parametrize(
     ("samples", "said"), [(0, "has 0 samples"), (1, "has 1 samples"), (300, "say 97")]
 )

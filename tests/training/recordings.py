@@ -20,8 +20,12 @@ def tiny_recording(
     shafts: int = 2,
     subject: str = "sub-01",
     silent: bool = False,
+    **changed: object,
 ) -> Path:
-    """NWB of a small simulated patient with a strong signal; harmonic tones stand for speech."""
+    """NWB of a small simulated patient with a strong signal; harmonic tones stand for speech.
+
+    `changed` are other settings of the patient.
+    """
     rng = np.random.default_rng(seed)
     said = []
     for i in range(12):
@@ -30,18 +34,19 @@ def tiny_recording(
         swell = np.sin(np.pi * t / t[-1]) ** 2
         tone = sum(np.sin(2 * np.pi * f0 * k * t) / k for k in range(1, 12))
         said.append(Utterance(f"tone {i}", (0.2 * swell * tone).astype(np.float32), 16_000, None))
-    settings = PatientSettings(
-        seed=seed,
-        minutes=minutes,
-        session="sentences",
-        repeat_speech=True,
-        gain=3.0,
-        shafts=shafts,
-        contacts_per_shaft=4,
-        informative=0.5,
-        dead_contacts=0,
-        saturated_contacts=0,
-    )
+    usual = {
+        "seed": seed,
+        "minutes": minutes,
+        "session": "sentences",
+        "repeat_speech": True,
+        "gain": 3.0,
+        "shafts": shafts,
+        "contacts_per_shaft": 4,
+        "informative": 0.5,
+        "dead_contacts": 0,
+        "saturated_contacts": 0,
+    }
+    settings = PatientSettings.model_validate({**usual, **changed})
     recording = simulate(settings, said).recording
     if silent:
         recording = replace(recording, audio=np.zeros_like(recording.audio))

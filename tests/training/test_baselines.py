@@ -25,7 +25,7 @@ from training.baselines import (
 )
 from training.baselines.envelopes import high_gamma, windowed
 from training.baselines.ridge import Moments, _Axes, _fold, _squared_error
-from training.baselines.swpd import main, paper_features, paper_filters
+from training.baselines.swpd import paper_features, paper_filters
 from training.patient import PatientSettings, simulate
 from training.scores import mel_r
 
@@ -351,11 +351,6 @@ def test_public_baseline_refuses_other_audio(small_patients):
         public_baseline(replace(small_patients[1.1], audio_rate=44_100.0))
     with pytest.raises(RecordingError, match="common start"):
         public_baseline(replace(small_patients[1.1], audio_start_s=0.4))
-
-
-def test_public_baseline_command_says_what_is_wrong(tmp_path, capsys):
-    assert main([str(tmp_path / "nothing.nwb")]) == 2
-    assert "nothing.nwb" in capsys.readouterr().err
 
 
 def test_linear_baseline_without_signal():

@@ -13,15 +13,16 @@ from models.hops import HopClock
 from realtime.recordings import Recording, read_recording
 from tests.bundles import TINY_NETWORK, tiny_trained
 from tests.training.recordings import tiny_recording
-from training.baselines import fit_baselines
+from training.baselines import LinearBaseline, fit_baselines, hop_features
 from training.contribution import liveliest, occlude
 from training.cross_validation import CrossValidation, cross_validate, format_folds
-from training.evaluate import NETWORK, EvaluationSettings, evaluate_held_out
+from training.evaluate import NETWORK, EvaluationSettings, evaluate_held_out, linear_mel
 from training.experiment import load, train
 from training.folds import FoldSettings, make_folds
 from training.held_out import HeldOut, held_out_fold, single_fold, split_cues
 from training.nwb import write_recording
 from training.patient import PatientSettings, simulate
+from training.prepare import prepare
 from training.proof import decode_offline
 from training.retraining import retrain_linear, rolled
 from training.scores import Reference
@@ -157,6 +158,24 @@ def test_cues_lie_where_the_trials_are() -> None:
     assert second[0] == 0
     single = split_cues(recording, settings)
     assert single.held_out[0] == 0 and len(single.training) + len(single.held_out) == 23
+
+
+def test_the_linear_baseline_of_a_bundle_is_the_frozen_one() -> None:
+    """Bit for bit, as nothing was given up; a contact that was is not seen."""
+    recording, settings = paced_patient(2.0, 1.2), short(1, test_fraction=0.3)
+    prepared = prepare(recording, settings)
+    fs, hops = prepared.spec.fs_hz, len(prepared.training.mel)
+    model = LinearBaseline.fit(
+        hop_features(prepared.training_seeg, fs, hops), prepared.training.mel
+    )
+    direct = model.predict(hop_features(prepared.held_out_seeg, fs, len(prepared.held_out_mel)))
+    np.testing.assert_array_equal(linear_mel(prepared), direct)
+    front_end = settings.front_end.model_copy(update={"bad_contacts": recording.labels[:1]})
+    fewer = prepare(recording, settings.model_copy(update={"front_end": front_end}))
+    changed = fewer.held_out_seeg.copy()
+    changed[:, 0] = 0
+    again = linear_mel(replace(fewer, held_out_seeg=changed))
+    np.testing.assert_array_equal(linear_mel(fewer), again)
 
 
 # --- streaming and contacts ---------------------------------------------------------------------

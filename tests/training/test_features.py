@@ -78,6 +78,11 @@ def test_everything_that_changes_features_changes_the_file(
         (spec, seeg[:-1], STATISTICS),
         (spec, seeg, Statistics(STATISTICS.mean, STATISTICS.std * 2)),
         (spec.model_copy(update={"front_end": FrontEndSpec(line_hz=60)}), seeg, STATISTICS),
+        (
+            spec.model_copy(update={"front_end": FrontEndSpec(normalise="rolling")}),
+            seeg,
+            STATISTICS,
+        ),
         (spec.model_copy(update={"contacts": renamed}), seeg, STATISTICS),
         (tiny_spec(1000), seeg, STATISTICS),
     ):

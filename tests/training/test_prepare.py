@@ -139,6 +139,23 @@ def test_one_sample_of_one_contact_missing_is_masked_for_a_second() -> None:
     assert np.all(features[6 * 1024 + 1 : 7 * 1024, 3] != 0)
 
 
+def test_stretches_without_numbers_are_masked_in_every_contact_that_has_them() -> None:
+    """Three seconds of all contacts, ten of one, and one contact without a single number."""
+    whole = recording()
+    whole.seeg[8 * 1024 : 11 * 1024] = np.nan
+    whole.seeg[2 * 1024 : 12 * 1024, 1] = np.nan
+    whole.seeg[:, 5] = np.nan
+    made = prepare(whole, SETTINGS)
+    features = np.asarray(made.training.features)
+    assert np.isfinite(features).all() and np.isfinite(made.statistics.std).all()
+    every = features[8 * 1024 : 12 * 1024 - 64]  # and a second until they are back
+    assert np.all(every == 0)
+    assert np.all(features[:, 5] == 0) and np.all(features[2 * 1024 : 13 * 1024 - 64, 1] == 0)
+    assert np.any(features[13 * 1024 : 14 * 1024, :2] != 0, axis=0).all()
+    fitted = fit([made.training], made.spec, SETTINGS, False)
+    assert all(torch.isfinite(value).all() for value in fitted.network.state_dict().values())
+
+
 def test_a_recording_shorter_than_a_stretch() -> None:
     long = short(2, 2, top={"test_fraction": 0.2}).model_dump()
     long["optimiser"]["network"]["stretch_hops"] = 4000

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +157,40 @@ def test_a_training_stops_when_its_checkpoint_cannot_be_written(
         strict=True,
     ):
         assert torch.equal(a, b)
+
+
+@contextmanager
+def disk_of(folder: Path, size: int) -> Iterator[Path]:
+    """A file system of its own with so many bytes; skips where one may not be mounted."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no right to mount a small file system here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_that_runs_full_while_training(tmp_path: Path) -> None:
+    """A real one, which holds one checkpoint and not two; then the state is moved to a larger."""
+    plain = short(0, 6, check_every=2, top={"log": {"tensorboard": False}})
+    (tmp_path / "other").mkdir()
+    job.train(tmp_path / "other", plain)
+    last = tmp_path / "other/state/network/last.ckpt"
+    with disk_of(tmp_path / "small", int(1.6 * last.stat().st_size)) as small:
+        with pytest.raises(TrainingError, match=r"last.ckpt cannot be written.*go on with"):
+            job.train(small, plain)
+        left = torch.load(small / "state/network/last.ckpt", weights_only=True)
+        assert left["step"] == 2
+        assert not list(small.rglob("*.partial*"))
+        shutil.copytree(small, tmp_path / "larger")
+    job.train(tmp_path / "larger", plain)
+    weights = (
+        torch.load(folder / "weights.pt", weights_only=True).values()
+        for folder in (tmp_path / "larger", tmp_path / "other")
+    )
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
 def test_a_damaged_checkpoint_is_a_clear_error(tmp_path: Path) -> None:

@@ -37,11 +37,13 @@ from training.baselines.swpd import (
     PAPER_BINS,
     PAPER_FOLDS,
     PAPER_HOP,
+    SUB_01,
     PublicBaseline,
     paper_chance,
     paper_mels,
     paper_scores,
     public_baseline,
+    read_public,
 )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "PAPER_FOLDS",
     "PAPER_HOP",
     "STOPS_HZ",
+    "SUB_01",
     "WINDOW_S",
     "BaselineSettings",
     "Causal",
@@ -75,5 +78,6 @@ __all__ = [
     "pieces_of",
     "predict_all",
     "public_baseline",
+    "read_public",
     "windowed",
 ]

@@ -5,7 +5,7 @@ of 50 ms windows every 10 ms, nine windows from -200 to +200 ms, 23 log-mel bins
 folds that touch, z-score and 50 principal components of training, ordinary least squares, Pearson r
 per bin and fold over all frames. An independent run of the published scripts gave .5200 on sub-01.
 
-    python -m training.baselines.swpd SUB-01_ieeg.nwb
+    seegvox evaluate sub-01_task-wordProduction_ieeg.nwb --public-baseline
 
 Not to be copied as practice: the audio is peak-normalised over the session, filters and context
 cross the borders of the folds, and silence counts.
@@ -13,18 +13,19 @@ cross the borders of the folds, and silence counts.
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.signal import decimate
 
-from models.errors import RecordingError, SeegvoxError
-from realtime.recordings import Recording, read_recording
+from models.errors import RecordingError
+from realtime.recordings import Recording, listed_channels, read_recording
 from training.baselines.envelopes import CONTEXT_S, WINDOW_S, Doubles, Floats, high_gamma, windowed
 from training.baselines.least_squares import LinearBaseline
 from training.scores import correlation
@@ -35,7 +36,8 @@ _RATE, _TOP_HZ, _WINDOW = 16_000, 8000.0, 800
 _HOP_SAMPLES = int(PAPER_HOP * _RATE)
 _REACH = round(CONTEXT_S[-1] / float(PAPER_HOP))
 _STEP = round((CONTEXT_S[1] - CONTEXT_S[0]) / float(PAPER_HOP))
-EXPECTED = {"sub-01": 0.5200}
+SUB_01 = 0.5200
+"""What an independent run of the authors' scripts gave on the public recording of sub-01."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,29 @@ class PublicBaseline:
     def chance_95(self) -> float:
         """95 % of the chance level, of its mean over bins."""
         return float(np.quantile(self.chance.mean(axis=1), 0.95))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        per_fold = self.folds.mean(axis=1).tolist()
+        return {"r": self.r, "chance_95": self.chance_95, "folds": per_fold}
+
+
+def read_public(path: Path | str, options: Mapping[str, Any] | None = None) -> Recording:
+    """A recording as the authors' scripts take it: every column of iEEG, its whole length.
+
+    Parameters
+    ----------
+    options : of `read_recording`, where something must be said of the file.
+
+    Raises
+    ------
+    RecordingError, SettingsError
+        As `read_recording`.
+    """
+    given = dict(options or {})
+    if given.get("contacts") is None:
+        given["contacts"] = listed_channels(path)
+    return read_recording(path, **given)
 
 
 def public_baseline(recording: Recording, seed: int = 0) -> PublicBaseline:
@@ -161,27 +186,3 @@ def paper_chance(spectra: Doubles, draws: int = PAPER_DRAWS, seed: int = 0) -> D
     points = np.random.default_rng(seed).integers(int(n * 0.1), int(n * 0.9), draws)
     chance: Doubles = every[points]
     return chance
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print the public baseline's score of recordings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recordings", nargs="+", help="NWB files or BIDS folders")
-    out = sys.stdout.write
-    for path in parser.parse_args(arguments).recordings:
-        try:
-            found = public_baseline(read_recording(path))
-        except SeegvoxError as err:
-            sys.stderr.write(f"{path}: {err}\n")
-            return 2
-        known = [f"; published scripts: {r:.4f}" for name, r in EXPECTED.items() if name in path]
-        per_fold = found.folds.mean(axis=1)
-        out(
-            f"{path}: r {found.r:.4f} (folds {per_fold.min():.3f} to {per_fold.max():.3f}, "
-            f"95 % of chance {found.chance_95:.3f}{''.join(known)})\n"
-        )
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
