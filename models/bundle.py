@@ -52,11 +52,36 @@ class Bundle:
         """Input and expected output of every stage."""
         return _load_npz(self.path / GOLDEN)
 
-    def front_end(self) -> FrontEnd:
-        """A fresh front end with this bundle's filters and statistics."""
-        spec, arrays = self.spec, self.arrays
-        sections = [arrays[f"sections.{i}"] for i in range(len(spec.front_end.bands))]
-        statistics = Statistics(arrays["mean"], arrays["std"])
+    @property
+    def statistics(self) -> Statistics:
+        """Of the training data, per feature channel."""
+        return Statistics(self.arrays["mean"], self.arrays["std"])
+
+    def front_end(self, statistics: Statistics | None = None) -> FrontEnd:
+        """A fresh front end with this bundle's filters; its own statistics unless others are given.
+
+        Raises
+        ------
+        BundleError
+            If the statistics given are of another number of channels.
+        """
+        own = self.statistics
+        given = own if statistics is None else statistics
+        if given.mean.shape != own.mean.shape or given.std.shape != own.std.shape:
+            raise BundleError(
+                f"statistics of {given.mean.shape} and {given.std.shape} channels",
+                f"{own.mean.shape}, as {self.path} has",
+                "give a calibration of this bundle",
+            )
+        return self._front_end(given)
+
+    def unscaled_front_end(self) -> FrontEnd:
+        """A fresh front end whose features are left before the z-score."""
+        return self._front_end(None)
+
+    def _front_end(self, statistics: Statistics | None) -> FrontEnd:
+        spec = self.spec
+        sections = [self.arrays[f"sections.{i}"] for i in range(len(spec.front_end.bands))]
         return FrontEnd(spec.front_end, spec.contacts, spec.fs_hz, statistics, sections)
 
 

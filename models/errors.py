@@ -5,6 +5,7 @@ SeegvoxError
 ├── MissingExtraError  an optional package is not installed
 ├── BusyOutputError    an output exists and was not allowed to be overwritten
 ├── BundleError        a bundle is damaged, too new, or does not prove itself
+├── CalibrationError   a calibration is damaged, another bundle's, or had too little signal
 ├── RecordingError     a recording cannot be read or does not say what it must
 ├── MontageError       contacts, units or rate differ from what the bundle was trained on
 ├── StreamError        no LSL stream, several, or one that went away
@@ -44,6 +45,10 @@ class BusyOutputError(SeegvoxError):
 
 class BundleError(SeegvoxError):
     """A bundle is damaged, of an unknown schema, or fails its golden vectors."""
+
+
+class CalibrationError(SeegvoxError):
+    """A calibration is damaged, belongs to another bundle, or had too little signal."""
 
 
 class RecordingError(SeegvoxError):

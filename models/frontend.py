@@ -1,13 +1,15 @@
 """The signal front end: microvolts in montage order to clipped z-scores, causal and stateful.
 
-guard -> re-reference -> notches and bands -> rectify -> z-score, clipped. The trainer's features
+guard -> notches and bands -> re-reference -> rectify -> z-score, clipped. The trainer's features
 come from this object too; there is no second implementation.
+
+Filters are linear and the same for every contact, so they commute with re-referencing. Behind them
+a contact that leaves an average, or joins it, makes no step that they would ring on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -16,31 +18,28 @@ from numpy.typing import NDArray
 
 from models.filters import FilterBank, Sections, design_band
 from models.guard import Guard, Mask
+from models.normalise import Statistics, make_normaliser
 from models.reference import Reference
 from models.spec import FrontEndSpec
 from models.streaming import Floats
 
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation per feature channel, of unmasked training samples."""
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
+__all__ = ["FrontEnd", "Statistics", "fit_statistics"]
 
 
 class FrontEnd:
     """Front end of one run; a `Stage` from `(n, contacts)` microvolts to `(n, channels)`.
 
-    A masked channel gives 0, the training mean, and its filters hold no state meanwhile; when it
-    returns, its filters start as if its first good value had stood for ever.
+    A channel that needs a masked contact gives 0, the mean. The contact's filters hold no state;
+    in the second half of the guard's clean time they start, as if the first value had stood for
+    ever, and have settled, line noise and all, when the contact returns.
 
     Parameters
     ----------
     spec : what to apply.
     contacts : the montage, in the order of the input's columns.
     fs : sampling rate, Hz.
-    statistics : of the training data; none leaves features unscaled (for fitting them).
+    statistics : of the training data, or of a calibration; rolling ones begin with them. None
+        leaves features unscaled (for fitting them).
     sections : filter cascades from a bundle, one per band; designed from `spec` if none.
     """
 
@@ -59,61 +58,58 @@ class FrontEnd:
         self._guard = Guard(len(contacts), fs, spec.guard)
         self._reference = Reference(spec.reference, contacts)
         self._given_up = np.isin(np.array(contacts), np.array(spec.bad_contacts, dtype=str))
-        derived = len(self._reference.names)
-        self._banks = [FilterBank(s, derived) for s in self.sections]
-        self.channels = derived * len(self._banks)
+        self._banks = [FilterBank(s, len(contacts)) for s in self.sections]
+        self.channels = len(self._reference.names) * len(self._banks)
         self.channel_names = tuple(
             f"{name} {band.low_hz:g}-{band.high_hz:g} Hz"
             for band in spec.bands
             for name in self._reference.names
         )
-        self._mean = np.zeros(self.channels) if statistics is None else statistics.mean
-        self._scale = np.ones(self.channels) if statistics is None else 1.0 / statistics.std
-        self._clip = np.inf if statistics is None else spec.clip
+        self._normaliser = make_normaliser(spec, fs, self.channels, statistics)
         self.reset()
 
     def reset(self) -> None:
         """Forget all input."""
         self._guard.reset()
+        self._normaliser.reset()
         for bank in self._banks:
             bank.reset()
         self.masked = np.ones(len(self._given_up), np.bool_)
-        self._idle = np.ones(self.channels // len(self._banks), np.bool_)
+        self._unfiltered = self.masked.copy()
 
     def step(self, block: Floats) -> Floats:
         """Features `(n, channels)` of `(n, contacts)` microvolts."""
-        mask = self._guard.step(block) | self._given_up
-        clean = np.where(mask, 0.0, block.astype(np.float64))
+        masked, unfiltered = (mask | self._given_up for mask in self._guard.judge(block))
+        clean = np.where(unfiltered, 0.0, block.astype(np.float64))
         out = np.empty((len(block), self.channels), np.float32)
-        for start, stop in _constant_rows(mask):
-            out[start:stop] = self._segment(clean[start:stop], mask[start])
+        for start, stop in _constant_rows(masked, unfiltered):
+            self._start_filters(unfiltered[start], clean[start])
+            self.masked = masked[start].copy()
+            out[start:stop] = self._segment(clean[start:stop])
         return out
 
-    def _segment(self, x: NDArray[np.float64], masked: Mask) -> NDArray[np.float64]:
-        derived = self._reference.step(x, masked)
-        if not np.array_equal(masked, self.masked):
-            # An average loses or gains a member: a step in every channel, which its filters see.
-            self._change_mask(masked, derived[0])
-        derived = np.where(self._idle, 0.0, derived)
-        filtered = np.concatenate([bank.step(derived) for bank in self._banks], axis=1)
-        scaled = (np.abs(filtered) if self.spec.rectify else filtered) - self._mean
-        scaled = np.clip(scaled * self._scale, -self._clip, self._clip)
-        return np.where(np.tile(self._idle, len(self._banks)), 0.0, scaled)
-
-    def _change_mask(self, masked: Mask, first: NDArray[np.float64]) -> None:
-        idle = self._reference.mask(masked)
+    def _start_filters(self, unfiltered: Mask, first: NDArray[np.float64]) -> None:
+        if np.array_equal(unfiltered, self._unfiltered):
+            return
         for bank in self._banks:
-            bank.clear(idle)
-            bank.settle(self._idle & ~idle, first)
-        self.masked, self._idle = masked.copy(), idle
+            bank.clear(unfiltered)
+            bank.settle(self._unfiltered & ~unfiltered, first)
+        self._unfiltered = unfiltered.copy()
+
+    def _segment(self, clean: NDArray[np.float64]) -> NDArray[np.float64]:
+        bands = [self._reference.step(bank.step(clean), self.masked) for bank in self._banks]
+        filtered = np.concatenate(bands, axis=1)
+        idle = np.tile(self._reference.mask(self.masked), len(self._banks))
+        return self._normaliser.step(np.abs(filtered) if self.spec.rectify else filtered, idle)
 
 
-def _constant_rows(mask: Mask) -> Iterator[tuple[int, int]]:
-    """Spans of rows over which the mask does not change."""
-    if len(mask) == 0:
+def _constant_rows(*masks: Mask) -> Iterator[tuple[int, int]]:
+    """Spans of rows over which no mask changes."""
+    if len(masks[0]) == 0:
         return
-    cuts = np.flatnonzero((mask[1:] != mask[:-1]).any(axis=1)) + 1
-    edges = [0, *cuts.tolist(), len(mask)]
+    changes = [(mask[1:] != mask[:-1]).any(axis=1) for mask in masks]
+    cuts = np.flatnonzero(np.logical_or.reduce(changes)) + 1
+    edges = [0, *cuts.tolist(), len(masks[0])]
     yield from pairwise(edges)
 
 

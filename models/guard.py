@@ -17,14 +17,16 @@ Mask = NDArray[np.bool_]
 class Guard:
     """Masks a contact from the sample it goes bad until it has been clean for a while.
 
-    Bad is: not finite; at or beyond the saturation level; the same value for `flat_ms`.
-    Decided sample by sample, so any chunking gives the same mask.
+    Bad is: not finite; at or beyond the saturation level; the same value for `flat_ms`, from the
+    sample that makes it so long. A contact is back with the first sample that lies `clean_ms` or
+    more after its last bad one. Decided sample by sample, so any chunking gives the same mask.
     """
 
     def __init__(self, contacts: int, fs: Fraction, spec: GuardSpec) -> None:
         self._flat = max(2, ceil(Fraction(str(spec.flat_ms)) / 1000 * fs))
         # At least the bad sample itself.
         self._hold = max(1, ceil(Fraction(str(spec.clean_ms)) / 1000 * fs))
+        self._settle = max(1, self._hold // 2)
         self._limit = np.float32(spec.saturation_uv)
         self._last = np.empty((1, contacts), np.float32)
         self._run = np.empty(contacts, np.int64)
@@ -39,15 +41,23 @@ class Guard:
 
     def step(self, x: Floats) -> Mask:
         """Mask of `(n, contacts)` microvolts: True where a contact must not be used."""
+        return self.judge(x)[0]
+
+    def judge(self, x: Floats) -> tuple[Mask, Mask]:
+        """Masks of `(n, contacts)` microvolts: not to be used, and not even to be filtered.
+
+        The second ends halfway through the clean time: filters settle in the rest of it, unheard.
+        Not earlier, lest a contact that is bad now and then start its filters each time.
+        """
         if len(x) == 0:
-            return np.zeros(x.shape, np.bool_)
+            return np.zeros(x.shape, np.bool_), np.zeros(x.shape, np.bool_)
         changed = np.concatenate([self._last, x[:-1]]) != x
         run, self._run = _since(changed, self._run)
         # Written so that NaN fails the comparison.
         bad = ~(np.abs(x) < self._limit) | (run >= self._flat - 1)
         since_bad, self._since_bad = _since(bad, self._since_bad)
         self._last[:] = x[-1]
-        return since_bad < self._hold
+        return since_bad < self._hold, since_bad < self._settle
 
 
 def _since(event: Mask, carried: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

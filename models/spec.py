@@ -76,6 +76,10 @@ class FrontEndSpec(Model):
     bands: tuple[Band, ...] = (HIGH_GAMMA,)
     rectify: bool = True
     clip: float = Field(6.0, gt=0, description="z-scores are clipped to plus or minus this")
+    normalise: Literal["training", "rolling"] = Field(
+        "training", description="z-scores by the training statistics, or by rolling ones from there"
+    )
+    rolling_s: float = Field(60.0, ge=1, description="time constant of rolling statistics")
 
 
 class OutputSpec(Model):

@@ -1,8 +1,11 @@
-"""Settings from TOML files and command lines, with errors that name the key."""
+"""Settings from TOML files and command lines, with errors that name the key; and back to TOML."""
 
 from __future__ import annotations
 
+import json
+import textwrap
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,3 +66,42 @@ def _siblings(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
             break
         kind = inner
     return sorted(kind.model_fields)
+
+
+def as_toml(settings: BaseModel) -> str:
+    """Settings as a TOML that gives them again, every key with its description and default.
+
+    What is None has no TOML: it stands there as a comment.
+    """
+    return "\n".join(_table(settings, ())).strip() + "\n"
+
+
+def _table(settings: BaseModel, place: tuple[str, ...]) -> Iterator[str]:
+    plain = settings.model_dump(mode="json")
+    inner = {k: v for k in plain if isinstance(v := getattr(settings, k), BaseModel)}
+    if place:
+        yield from ("", f"[{'.'.join(place)}]")
+    for key, value in plain.items():
+        if key in inner:
+            continue
+        field = type(settings).model_fields[key]
+        said = field.description or ""
+        if not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            said += f" (default: {'none' if default is None else _value(default)})"
+        yield from textwrap.wrap(said, 98, initial_indent="# ", subsequent_indent="# ")
+        yield f"# {key} =" if value is None else f"{key} = {_value(value)}"
+    for key, model in inner.items():
+        yield from _table(model, (*place, key))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, float):
+        # TOML writes inf and nan as Python does.
+        return repr(value)
+    if isinstance(value, (bool, int)):
+        return json.dumps(value)
+    # A basic string of TOML takes JSON's escapes, but wants DEL escaped too.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
