@@ -5,12 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
 from threadpoolctl import threadpool_limits
+
+from models.errors import SettingsError
+from models.spec import Model
+from realtime.memory_lock import locked_memory
 
 HOP_PRIORITY = 10
 """SCHED_FIFO priority of the decoder's process where the system permits it."""
@@ -23,12 +28,29 @@ ORDINARY = "ordinary"
 DMA_LATENCY = Path("/dev/cpu_dma_latency")
 
 
+class SchedulingSettings(Model):
+    """What is asked of the system for the hop path; what it permits is in the record."""
+
+    raised: bool = Field(
+        True, description="ask for SCHED_FIFO, else a nice level, ahead of ordinary programs"
+    )
+    lock_memory: bool = Field(True, description="keep the process's memory from being swapped out")
+    cores: tuple[int, ...] = Field(
+        (), description="run the decoder on these cores only; none: on any"
+    )
+
+
 @dataclass(frozen=True)
 class Granted:
-    """What the system permitted: `priority` in words, and whether cores are kept from sleeping."""
+    """What the system permitted.
+
+    `priority` and `memory` in words, `cores` in use, and whether they are kept from sleeping.
+    """
 
     priority: str
     cores_awake: bool
+    memory: str
+    cores: tuple[int, ...]
 
 
 def raise_priority(priority: int | None) -> str:
@@ -49,7 +71,9 @@ def raise_priority(priority: int | None) -> str:
 
 
 @contextmanager
-def quiet_process(real_time: bool = True) -> Iterator[Granted]:
+def quiet_process(
+    real_time: bool = True, wanted: SchedulingSettings | None = None
+) -> Iterator[Granted]:
     """What the hop path runs under, and the threads started within; yields what was granted.
 
     `real_time=False` is for work without pauses: of that the kernel stops real-time threads for
@@ -59,19 +83,33 @@ def quiet_process(real_time: bool = True) -> Iterator[Granted]:
     products of 80 x 361 gain nothing from a second one, which spins on the core that playout
     needs. One priority for all threads, and a short turn at the interpreter lock: a log thread
     that holds the lock while something else has its core would hold the hop up for as long.
+
+    Raises
+    ------
+    SettingsError
+        If `wanted` names cores that this process may not use.
     """
+    wanted = wanted or SchedulingSettings()
+    with (
+        _no_collection(),
+        _on_cores(wanted.cores) as cores,
+        _raised(HOP_PRIORITY if real_time else None, wanted.raised) as priority,
+        cores_awake() as awake,
+        locked_memory(wanted.lock_memory) as memory,
+        threadpool_limits(limits=1, user_api="blas"),
+    ):
+        yield Granted(priority, awake, memory, cores)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     gc.disable()
     turn = sys.getswitchinterval()
     sys.setswitchinterval(GIL_SWITCH_S)
     try:
-        with (
-            _raised(HOP_PRIORITY if real_time else None) as priority,
-            cores_awake() as awake,
-            threadpool_limits(limits=1, user_api="blas"),
-        ):
-            yield Granted(priority, awake)
+        yield
     finally:
         sys.setswitchinterval(turn)
         gc.enable()
@@ -96,10 +134,69 @@ def cores_awake() -> Iterator[bool]:
         yield True
 
 
+# --- cores ----------------------------------------------------------------------------------------
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Cores that this thread may run on."""
+    if not hasattr(os, "sched_getaffinity"):
+        return tuple(range(os.cpu_count() or 1))
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def use_cores(cores: Sequence[int]) -> None:
+    """Run this thread, and what it starts from now on, on these cores.
+
+    Raises
+    ------
+    SettingsError
+        If one of them does not exist or may not be used.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        raise SettingsError("cores are named", "none: this system has no affinity", "name none")
+    before = usable_cores()
+    with suppress(OSError):
+        os.sched_setaffinity(0, cores)
+    # The kernel leaves out in silence what does not exist.
+    if set(usable_cores()) != set(cores):
+        os.sched_setaffinity(0, before)
+        raise SettingsError(
+            f"cores {_listed(cores)} are not all to be had",
+            f"some of {_listed(before)}",
+            "change `cores` in [scheduling] or [playout]",
+        )
+
+
+def any_core() -> None:
+    """Undo for this process what it inherited from a parent that runs on few cores."""
+    if hasattr(os, "sched_setaffinity"):
+        # The kernel leaves out what does not exist or is not allowed.
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 @contextmanager
-def _raised(priority: int | None) -> Iterator[str]:
+def _on_cores(cores: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    before = usable_cores()
+    if cores:
+        use_cores(cores)
+    try:
+        yield usable_cores()
+    finally:
+        if cores:
+            os.sched_setaffinity(0, before)
+
+
+def _listed(cores: Sequence[int]) -> str:
+    return ", ".join(map(str, cores))
+
+
+# --- priority -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _raised(priority: int | None, wanted: bool) -> Iterator[str]:
     before = _Priority.now()
-    granted = raise_priority(priority)
+    granted = raise_priority(priority) if wanted else ORDINARY
     try:
         yield granted
     finally:

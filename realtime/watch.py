@@ -1,35 +1,69 @@
-"""Once a second beside the hop path: is there sound, is there a log, how much memory."""
+"""Beside the hop path: is there sound, is there a record, how much memory."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
+import numpy as np
 import pylsl
+from numpy.typing import NDArray
 
 from models.errors import SeegvoxError
 from realtime.environment import resident_mb
 from realtime.playout.playout import Playout
-from realtime.runlog import RunLog
 
-PERIOD_S = 1.0
-_MEMORY_EVERY = 10
+PERIOD_S = 0.25
+# Each try starts a player, a third of a second of one core at ordinary priority.
+RETRY_S = 1.0
+MEMORY_S = 10.0
+
+
+class Log(Protocol):
+    """What the watch tells: a record or a run log."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing is written any more; None while all is well."""
+        ...
+
+    def dac_times(self, rows: NDArray[np.float64]) -> None:
+        """Take rows (hop, time)."""
+        ...
+
+    def event(self, kind: str, lsl_time: float, **details: Any) -> None:
+        """Take an event."""
+        ...
 
 
 class Watch:
-    """Retries a lost sound device, tells of a failed log, collects DAC times and memory.
+    """Retries a lost sound device, tells of a failed record, collects DAC times and memory.
 
-    Decoding and recording go on meanwhile, in silence if need be.
+    Decoding and recording go on meanwhile, in silence if need be. A device that does not take
+    audio for a second (`playout.BEAT_LIMIT_S`) counts as lost: with JACK's server gone its
+    clients hang for good. Its player is a process, and is killed. A new player follows whatever
+    rate the device then has, unless `PlayoutSettings.rate` asks for one.
+
+    Parameters
+    ----------
+    playout : started.
+    log : is told `sound lost` and `sound back`.
+    tell : is given a line for each change.
     """
 
-    def __init__(self, playout: Playout, log: RunLog, tell: Callable[[str], None]) -> None:
+    def __init__(self, playout: Playout, log: Log, tell: Callable[[str], None]) -> None:
         self._playout, self._log, self._tell = playout, log, tell
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.resident_mb: list[float] = []
         """Resident memory of this process, MB, every 10 s."""
         self.sound_losses = 0
-        self._sound, self._log_told = True, False
+        self.sound = True
+        """Whether the device takes audio."""
+        self._log_told, self._why = False, ""
+        self._lost_at = self._next_try = 0.0
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -39,14 +73,14 @@ class Watch:
         self.stop()
 
     def stop(self) -> None:
-        """End the watch; a retry under way is waited for."""
+        """End the watch; a retry under way is given up."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
         ticks = 0
         while not self._stop.wait(PERIOD_S):
-            if ticks % _MEMORY_EVERY == 0:
+            if ticks % round(MEMORY_S / PERIOD_S) == 0:
                 self.resident_mb.append(round(resident_mb(), 1))
             ticks += 1
             self._log.dac_times(self._playout.drain_dac_times())
@@ -54,25 +88,40 @@ class Watch:
             self._check_log()
 
     def _check_sound(self) -> None:
-        stats = self._playout.stats()
+        stats, now = self._playout.stats(), time.monotonic()
         if stats.alive:
             return
-        if self._sound:
-            self._sound = False
+        if self.sound:
+            self.sound = False
             self.sound_losses += 1
-            self._say("sound lost", stats.message or "the device stopped taking audio")
+            self._lost_at = self._next_try = now
+            self._why = stats.message or "the device stopped taking audio"
+            self._say("sound lost", why=self._why)
+        if now >= self._next_try:
+            self._retry()
+
+    def _retry(self) -> None:
         try:
-            self._playout.start()
-        except SeegvoxError:
+            self._playout.start(self._stop.is_set)
+        except SeegvoxError as err:
+            self._next_try = time.monotonic() + RETRY_S
+            self._still_lost(str(err))
             return
-        self._sound = True
-        self._say("sound back", self._playout.stats().device)
+        self.sound = True
+        device, silent = self._playout.stats().device, time.monotonic() - self._lost_at
+        self._say("sound back", why=device, silent_s=round(silent, 3))
+
+    def _still_lost(self, why: str) -> None:
+        """Tell why a try failed, once for each reason."""
+        if why != self._why and not self._stop.is_set():
+            self._why = why
+            self._say("sound still lost", why=why)
 
     def _check_log(self) -> None:
         if self._log.fault and not self._log_told:
             self._log_told = True
             self._tell(f"the run is no longer written: {self._log.fault}; decoding goes on")
 
-    def _say(self, event: str, why: str) -> None:
+    def _say(self, event: str, why: str, **details: Any) -> None:
         self._tell(f"{event}: {why}")
-        self._log.event(event, pylsl.local_clock(), why=why)
+        self._log.event(event, pylsl.local_clock(), why=why, **details)

@@ -45,7 +45,21 @@ class SoundServer:
     env: dict[str, str]
     folder: Path
     process: subprocess.Popen[bytes]
+    args: list[str]
+    own_env: dict[str, str]
+    ready: list[str]
     warm: bool = False
+
+    def kill(self) -> None:
+        """End the server without a word, as a crash does."""
+        end_process(self.process, signal.SIGKILL)
+
+    def start_again(self, rate: int = RATE) -> None:
+        """Start it again after `kill`, under the same name, and wait until it answers."""
+        args = [arg.replace(str(RATE), str(rate)) for arg in self.args]
+        self.process = _spawn(args, self.own_env, self.folder / "log")
+        self.warm = False
+        wait_for(lambda: _answers(self.ready, self.env), 15, args[0])
 
     def complaints(self) -> int:
         """Cycles that JACK says it lost (it plays silence for them, and tells no client)."""
@@ -147,9 +161,10 @@ def _jack_dummy(folder: Path, period: int, name: str) -> Iterator[SoundServer]:
     # Left over from elsewhere it would make clients look for a server of another kind.
     env |= {"JACK_NO_START_SERVER": "1"}
     args = ["jackd", "-S", "-r", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)]
-    server = SoundServer("jack", "system (JACK", env, folder, _spawn(args, env, folder / "log"))
+    running = _spawn(args, env, folder / "log")
+    server = SoundServer("jack", "system (JACK", env, folder, running, args, env, ["jack_lsp"])
     try:
-        wait_for(lambda: _answers(["jack_lsp"], env), 15, "jackd")
+        wait_for(lambda: _answers(server.ready, env), 15, "jackd")
         yield server
     finally:
         end_process(server.process, signal.SIGKILL)
@@ -169,9 +184,11 @@ def pulse_null(folder: Path) -> Iterator[SoundServer]:
     args += [f"--load=module-native-protocol-unix socket={home}/pulse.sock auth-anonymous=1"]
     sink = f"sink_name=vspk rate={RATE} channels=1 format=float32le"
     args += [f"--load=module-null-sink {sink}"]
-    server = SoundServer("pulse", "pulse", {"PULSE_SERVER": socket}, folder, _spawn(args, private))
+    running, ready = _spawn(args, private), ["pactl", "info"]
+    env = {"PULSE_SERVER": socket}
+    server = SoundServer("pulse", "pulse", env, folder, running, args, private, ready)
     try:
-        wait_for(lambda: _answers(["pactl", "info"], server.env), 15, "pulseaudio")
+        wait_for(lambda: _answers(ready, env), 15, "pulseaudio")
         yield server
     finally:
         end_process(server.process)

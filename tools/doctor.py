@@ -30,9 +30,11 @@ CHECKS: tuple[Check, ...] = (
     doctor_machine.sound,
     doctor_machine.timers,
     doctor_machine.real_time_priority,
+    doctor_machine.real_time_share,
     doctor_machine.nice_level,
     doctor_machine.awake_cores,
     doctor_machine.memory_lock,
+    doctor_machine.affinity,
     doctor_machine.governor,
     doctor_machine.load,
 )

@@ -5,18 +5,21 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from realtime.scheduling import DMA_LATENCY
+from realtime.memory_lock import CAP_IPC_LOCK, has_capability
 from tools.findings import Finding
 
 _SLEEPS, _SLEEP_S = 200, 1e-3
 _LATE_TIMER_MS, _BROKEN_TIMER_MS = 2.0, 5.0
 _PRIORITY = 70
-_LOCKED_MB = 512
-_CAP_SYS_NICE, _CAP_IPC_LOCK = 23, 14
+_CAP_SYS_NICE = 23
+_ISOLATED = Path("/sys/devices/system/cpu/isolated")
+_RT, _RT_FILES = Path("/proc/sys/kernel"), ("sched_rt_runtime_us", "sched_rt_period_us")
+_LEAST_RT_SHARE, _USUAL_RT_US = 90.0, 950_000
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -81,7 +84,7 @@ def _try_fifo() -> str | None:
 def nice_level() -> list[Finding]:
     """How far the nice level may be lowered."""
     now = os.getpriority(os.PRIO_PROCESS, 0)
-    if _capable(_CAP_SYS_NICE):
+    if has_capability(_CAP_SYS_NICE):
         return [Finding("nice", "ok", f"{now} now, down to -20 allowed (CAP_SYS_NICE)")]
     limit = _limit("RLIMIT_NICE")
     if limit is None:
@@ -95,6 +98,8 @@ def nice_level() -> list[Finding]:
 
 def awake_cores() -> list[Finding]:
     """Whether idle cores may be kept from sleeping, which costs milliseconds at every wake-up."""
+    from realtime.scheduling import DMA_LATENCY
+
     if not DMA_LATENCY.exists():
         return [Finding("core sleep", "note", f"this system has no {DMA_LATENCY}")]
     if os.access(DMA_LATENCY, os.W_OK):
@@ -105,16 +110,67 @@ def awake_cores() -> list[Finding]:
 
 
 def memory_lock() -> list[Finding]:
-    """How much memory may be locked against swapping."""
+    """Whether a session's memory may be kept from being swapped out."""
     limit = _limit("RLIMIT_MEMLOCK")
     if limit is None:
         return [Finding("memory lock", "note", "this system has no RLIMIT_MEMLOCK")]
     told = "without limit" if limit == float("inf") else f"{limit / 2**20:.1f} MB"
-    if _capable(_CAP_IPC_LOCK):
+    if has_capability(CAP_IPC_LOCK):
         return [Finding("memory lock", "ok", f"{told}, overridden by CAP_IPC_LOCK")]
-    if limit >= _LOCKED_MB * 2**20:
+    if limit == float("inf"):
         return [Finding("memory lock", "ok", told)]
-    return [Finding("memory lock", "note", told, _grant("memlock unlimited"))]
+    # Under any finite limit only what is there at the start is locked: later allocations that go
+    # over the limit would fail.
+    found = f"{told}: at most what there is at the start of a session is locked"
+    return [Finding("memory lock", "note", found, _grant("memlock unlimited"))]
+
+
+def affinity() -> list[Finding]:
+    """Which cores may be used, and which are kept free of everything else."""
+    from realtime.scheduling import usable_cores
+
+    cores, usable = os.cpu_count() or 1, usable_cores()
+    isolated = _isolated()
+    if len(usable) < cores:
+        found = f"only {_listed(usable)} of {cores} may be used"
+        todo = "start it outside taskset, and outside a container or slice with a cpuset"
+        return [Finding("cores", "note", found, todo)]
+    if not isolated:
+        found = f"all {cores} may be used, none is kept free"
+        todo = (
+            "where other programs must run beside a session, keep a core free: boot with "
+            f"isolcpus={cores - 1} and set `cores = [{cores - 1}]` in [scheduling]"
+        )
+        return [Finding("cores", "ok" if cores > 2 else "note", found, todo)]
+    found = f"all {cores} may be used; kept free at boot: {isolated}"
+    return [Finding("cores", "ok", found, f"name them in [scheduling] as `cores` ({isolated})")]
+
+
+def _isolated() -> str:
+    try:
+        return _ISOLATED.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _listed(cores: Sequence[int]) -> str:
+    return ", ".join(map(str, cores))
+
+
+def real_time_share() -> list[Finding]:
+    """How much of a second the kernel leaves to real-time threads."""
+    try:
+        runtime, period = (int((_RT / name).read_text()) for name in _RT_FILES)
+    except (OSError, ValueError):
+        return [Finding("real-time share", "note", "not told here")]
+    if runtime < 0:
+        return [Finding("real-time share", "ok", "without limit")]
+    share = 100 * runtime / period
+    found = f"{share:.0f} % of each {period / 1e6:g} s"
+    if share < _LEAST_RT_SHARE:
+        todo = f"as root: echo {_USUAL_RT_US} > {_RT / _RT_FILES[0]}"
+        return [Finding("real-time share", "note", found, todo)]
+    return [Finding("real-time share", "ok", found)]
 
 
 def _limit(name: str) -> float | None:
@@ -125,15 +181,6 @@ def _limit(name: str) -> float | None:
         return None
     soft: int = resource.getrlimit(getattr(resource, name))[0]
     return float("inf") if soft == resource.RLIM_INFINITY else float(soft)
-
-
-def _capable(bit: int) -> bool:
-    try:
-        status = Path("/proc/self/status").read_text()
-    except OSError:
-        return False
-    held = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
-    return bool(held) and bool(int(held[0], 16) >> bit & 1)
 
 
 def _grant(what: str) -> str:

@@ -46,12 +46,13 @@ class DelayControl:
     """PI controller from a hop's delay to the resampling ratio.
 
     The plant is an integrator (delay grows by the difference of two clocks), so with gains
-    `KP = 2 w` and `KI = w^2` the loop is critically damped; `w` = 0.05 rad/s lets a step of
-    200 ppm move the delay by 200e-6 / (e w) = 1.5 ms, and follows within a minute.
+    `KP = 2 w` and `KI = w^2` the loop is critically damped; `w` = 0.07 rad/s lets a step of
+    400 ppm (both clocks at 200, in opposite directions) move the delay by 400e-6 / (e w) = 2.1 ms,
+    and follows within a minute.
     """
 
-    KP = 0.1
-    KI = 0.0025
+    KP = 0.14
+    KI = 0.0049
     SMOOTHING_S = 2.0
 
     def __init__(self, target_s: float) -> None:

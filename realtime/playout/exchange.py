@@ -21,6 +21,8 @@ from models.streaming import Floats
 
 AUDIO = 65_536
 MARKS = 4_096
+# What the device took, for the record: 5 s at 48 kHz.
+HEARD = 262_144
 TEXT = 512
 
 
@@ -39,6 +41,8 @@ class Count(IntEnum):
     TRIMMED = 13
     DEVICE_UNDERFLOWS = 14
     PLAYED = 15
+    HEARD = 16
+    HEARD_MARKS = 17
 
 
 class Value(IntEnum):
@@ -58,20 +62,22 @@ class Status(IntEnum):
     FAILED = 3
 
 
-_VALUES_AT = 16 * 8
+_VALUES_AT = 24 * 8
 _DEVICE_AT = _VALUES_AT + 8 * 8
 _MESSAGE_AT = _DEVICE_AT + TEXT
 _MARKS_AT = _MESSAGE_AT + TEXT
 _DACS_AT = _MARKS_AT + MARKS * 24
 _AUDIO_AT = _DACS_AT + MARKS * 16
-SIZE = _AUDIO_AT + AUDIO * 4
+_HEARD_AT = _AUDIO_AT + AUDIO * 4
+_HEARD_MARKS_AT = _HEARD_AT + HEARD * 4
+SIZE = _HEARD_MARKS_AT + MARKS * 32
 
 
 class Exchange:
     """Views on `SIZE` bytes that two threads or two processes both hold."""
 
     def __init__(self, memory: mmap.mmap | bytearray) -> None:
-        self.counts = _view(memory, 0, 16, "q")
+        self.counts = _view(memory, 0, 24, "q")
         self.values = _view(memory, _VALUES_AT, 8, "d")
         self._marks = _view(memory, _MARKS_AT, 2 * MARKS, "q")
         self._pushed = _view(memory, _MARKS_AT + 16 * MARKS, MARKS, "d")
@@ -80,6 +86,9 @@ class Exchange:
         self._device: NDArray[np.uint8] = np.frombuffer(memory, np.uint8, TEXT, _DEVICE_AT)
         self._message: NDArray[np.uint8] = np.frombuffer(memory, np.uint8, TEXT, _MESSAGE_AT)
         self._audio: Floats = np.frombuffer(memory, np.float32, AUDIO, _AUDIO_AT)
+        self._heard: Floats = np.frombuffer(memory, np.float32, HEARD, _HEARD_AT)
+        marks: NDArray[np.float64] = np.frombuffer(memory, np.float64, 4 * MARKS, _HEARD_MARKS_AT)
+        self._heard_marks = marks.reshape(MARKS, 4)
 
     def __getitem__(self, count: Count) -> int:
         return int(self.counts[count])
@@ -127,6 +136,33 @@ class Exchange:
         row = self[Count.DACS_WRITTEN]
         self._dacs[row % MARKS] = (hop, time)
         self.counts[Count.DACS_WRITTEN] = row + 1
+
+    def tell_heard(self, audio: Floats, now: float, rate: int) -> None:
+        """Keep `(n,)` that the device had taken at `now`, at its rate, for the record."""
+        start, row = self[Count.HEARD], self[Count.HEARD_MARKS]
+        at = start % HEARD
+        first = min(len(audio), HEARD - at)
+        self._heard[at : at + first] = audio[:first]
+        self._heard[: len(audio) - first] = audio[first:]
+        self._heard_marks[row % MARKS] = (start, len(audio), now, rate)
+        self.counts[Count.HEARD] = start + len(audio)
+        self.counts[Count.HEARD_MARKS] = row + 1
+
+    # --- the record's side --------------------------------------------------------------------
+
+    def heard_since(self, seen: int) -> tuple[NDArray[np.float64], Floats, int]:
+        """Writes to the device since `seen` writes, their audio, and the new count of writes.
+
+        Rows (first sample, samples, monotonic time, rate), first samples counted from the start
+        of playout; of what came round only the newest half is left.
+        """
+        now = self[Count.HEARD_MARKS]
+        rows = self._heard_marks[np.arange(max(seen, now - MARKS // 2), now) % MARKS]
+        rows = rows[rows[:, 0] >= self[Count.HEARD] - HEARD // 2]
+        if not len(rows):
+            return rows, np.zeros(0, np.float32), now
+        audio = self._heard[np.arange(int(rows[0, 0]), int(rows[-1, :2].sum())) % HEARD]
+        return rows, audio, now
 
     # --- words --------------------------------------------------------------------------------
 

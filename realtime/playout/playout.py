@@ -48,10 +48,11 @@ class Playout:
         self._host: _ProcessHost | _ThreadHost | None = None
         self._dacs = 0
 
-    def start(self) -> None:
+    def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
         """Open the sink and begin in silence; takes as long as the device takes.
 
-        May be called again after `stop`, or after a device was lost.
+        May be called again after `stop`, or after a device was lost: a player that is stuck in
+        it is killed at once. `give_up` is asked while waiting.
 
         Raises
         ------
@@ -61,6 +62,8 @@ class Playout:
         BusyOutputError
             If the WAV file exists.
         """
+        if not self._alive():
+            self._end(0.0)
         self.stop()
         if self.settings.sink == "wav" and self.settings.wav is not None:
             check_free(self.settings.wav, self.settings.overwrite)
@@ -71,7 +74,7 @@ class Playout:
         self._host = host(self._x, self._memory.fileno(), self.settings)
         end = time.monotonic() + self.settings.start_timeout_s
         while self._x[Count.STATUS] == Status.OPENING and self._host.running():
-            if time.monotonic() > end:
+            if time.monotonic() > end or give_up():
                 break
             time.sleep(0.005)
         if self._x[Count.STATUS] != Status.RUNNING:
@@ -91,6 +94,11 @@ class Playout:
     def pid(self) -> int | None:
         """Process id of the player, for its priority and its load; None in a thread or stopped."""
         return self._host.pid if self._host is not None else None
+
+    @property
+    def descriptor(self) -> int:
+        """File descriptor of the memory shared with the player; the recorder reads from it too."""
+        return self._memory.fileno()
 
     def push(self, audio: Floats, hop: int) -> None:
         """Append `(n,)` float32 at 16 kHz, the audio of hop `hop`. Never waits, never fails."""
@@ -139,11 +147,13 @@ class Playout:
 
     def stop(self) -> None:
         """Fade out and close; after 2 s what still hangs is killed. Does nothing if stopped."""
-        if self._host is None:
-            return
         self._x.counts[Count.STOP] = 1
-        self._host.end(STOP_LIMIT_S)
-        self._host = None
+        self._end(STOP_LIMIT_S)
+
+    def _end(self, seconds: float) -> None:
+        if self._host is not None:
+            self._host.end(seconds)
+            self._host = None
 
 
 class _ProcessHost:
@@ -153,7 +163,7 @@ class _ProcessHost:
         if settings.wav is not None:
             settings = settings.model_copy(update={"wav": settings.wav.absolute()})
         self._words: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
-        args = [sys.executable, "-m", "realtime.playout.process"]
+        args = [sys.executable, "-m", "realtime.playout"]
         self._child = subprocess.Popen(
             [*args, str(descriptor), str(os.getpid()), settings.model_dump_json()],
             pass_fds=[descriptor],

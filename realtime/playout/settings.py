@@ -45,6 +45,9 @@ class PlayoutSettings(Model):
     host: Literal["process", "thread"] = Field(
         "process", description="what feeds the device: a process of its own, or a thread here"
     )
+    cores: tuple[int, ...] = Field(
+        (), description="run the player's process on these cores only; none: on any"
+    )
     start_timeout_s: float = Field(15.0, gt=0.0, description="longest wait for the device, s")
 
     @model_validator(mode="after")

@@ -16,6 +16,8 @@ from realtime.devices import find_output, portaudio
 from realtime.playout.settings import RATE_HZ, PlayoutSettings
 
 PACED_QUEUE_S = 0.01
+# The longest a device may take to begin; its buffer counts as full of silence until then.
+FIRST_PERIOD_S = 0.2
 
 
 class Sink(Protocol):
@@ -67,10 +69,17 @@ class SoundDeviceSink:
                 f"the sound device '{info['name']}' does not open at {self.rate} Hz ({err})",
                 todo="choose another with `seegvox devices`, or write to a file",
             ) from err
-        queue = self._stream.write_available / self.rate
+        queue = self._buffer_frames() / self.rate
         # JACK's own period lies between PortAudio's buffer and the port.
         self.delay_s = queue + (float(self._stream.latency) if "JACK" in host else 0.0)
         self.description = f"{info['name']} ({host}), {self.rate} Hz, {1000 * queue:.1f} ms buffer"
+
+    def _buffer_frames(self) -> int:
+        """Frames of the device's buffer: what is free once its first period has been taken."""
+        end = time.monotonic() + FIRST_PERIOD_S
+        while (frames := int(self._stream.write_available)) == 0 and time.monotonic() < end:
+            time.sleep(0.001)
+        return frames
 
     def write(self, audio: Floats) -> bool:
         """Hand over `(n,)`; True if the device had run empty.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,10 @@ import pytest
 from models.errors import AudioError
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutSettings, PlayoutStats
+from realtime.watch import Watch
 from tests.alignment import follow, noise
 from tests.realtime.test_playout import STEP, play_hops, silences, tone
-from tests.sound_servers import SoundServer, jack_dummy, pulse_null
+from tests.sound_servers import SoundServer, jack_dummy, pulse_null, wait_for
 
 pytestmark = pytest.mark.audio
 # A shared test machine may stand still for tens of milliseconds. Playout then says so (underruns,
@@ -163,6 +167,130 @@ def test_the_decoder_goes_on_when_the_server_dies(
     assert lost
     with pytest.raises(AudioError):
         open_playout(settings_for(jack))
+
+
+class Told:
+    """A log that keeps events with the time they were told, and the DAC times."""
+
+    fault = None
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, str, dict]] = []
+        self.rows: list[np.ndarray] = []
+
+    def dac_times(self, rows: np.ndarray) -> None:
+        self.rows.append(rows)
+
+    def event(self, kind: str, lsl_time: float, **details: object) -> None:
+        self.events.append((time.monotonic(), kind, details))
+
+    def at(self, kind: str) -> float:
+        return next(at for at, told, _ in self.events if told == kind)
+
+    def kinds(self) -> list[str]:
+        return [kind for _, kind, _ in self.events]
+
+
+@contextmanager
+def decoder(playout: Playout) -> Iterator[list[float]]:
+    """Pushes a tone at its pace whatever happens; yields the times of its pushes."""
+    sent, pushed, stop = tone(60), [], threading.Event()
+
+    def push() -> None:
+        begin = time.monotonic()
+        for k in range(len(sent) // 240):
+            if stop.wait(max(0.0, begin + k * 0.015 - time.monotonic())):
+                return
+            playout.push(sent[k * 240 : (k + 1) * 240], k)
+            pushed.append(time.monotonic())
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        yield pushed
+    finally:
+        stop.set()
+        thread.join()
+
+
+# A hung client is one that took nothing for 1 s; the watch looks four times a second.
+NOTICED_S = 1.0 + 0.25
+# At worst a try has just failed: 1 s until the next, and the player's start, 0.5 s here; the rest
+# is for a busy test machine.
+RESUMED_S = 4.0
+
+
+@dataclass
+class Loss:
+    """A server killed under a running playout, and started again."""
+
+    told: Told
+    killed: float
+    up: float
+    largest_pause: float
+    stats: PlayoutStats
+    heard: np.ndarray
+
+
+def lose(server: SoundServer, rate: int) -> Loss:
+    """Kill the server, start it again at `rate` a second after that was noticed, and listen."""
+    told = Told()
+    playout = open_playout(settings_for(server, target_ms=90))
+    try:
+        with decoder(playout) as pushed, Watch(playout, told, lambda line: None) as watch:
+            time.sleep(2.5)
+            killed = time.monotonic()
+            server.kill()
+            wait_for(lambda: not watch.sound, 10, "the loss to be noticed")
+            time.sleep(1.0)
+            server.start_again(rate)
+            up = time.monotonic()
+            wait_for(lambda: watch.sound, 20, "the sound to be back")
+            with server.capture() as capture:
+                time.sleep(3.0)
+            stats = playout.stats()
+    finally:
+        playout.stop()
+    return Loss(told, killed, up, float(np.max(np.diff(pushed))), stats, capture.audio())
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+def test_a_killed_server_that_returns_is_played_to_again(server: SoundServer, rate: int) -> None:
+    """Also at another rate. Nothing waits for it: hops are pushed at their pace throughout."""
+    if server.kind == "pulse" and rate != 48_000:
+        pytest.skip("PulseAudio resamples: its clients see no other rate")
+    loss = lose(server, rate)
+    told = loss.told
+    assert [kind for kind in told.kinds() if kind != "sound still lost"] == LOST_AND_BACK
+    assert told.at("sound lost") - loss.killed < NOTICED_S + 1.0
+    assert told.at("sound back") - loss.up < RESUMED_S
+    # Opening a device takes longer; a busy machine may hold the pushing thread up for a while.
+    assert loss.largest_pause < 0.25
+    if server.kind == "jack":
+        device_ms = 1e3 * 1024 / rate
+        assert f"{rate} Hz, {device_ms:.1f} ms" in loss.stats.device
+        assert loss.stats.delay_ms == pytest.approx(90 + device_ms, abs=15)
+    # A cold null sink of PulseAudio takes what it is given and stands still for up to 1.8 s.
+    begins = told.at("sound back") + (2.5 if server.kind == "pulse" else 0.5)
+    check_comes_back(np.concatenate(told.rows), loss.killed, begins)
+    loud = np.flatnonzero(np.abs(loss.heard) > 0.05)
+    assert len(loud) > 24_000
+    if server.kind == "jack" and server.complaints() == 0:
+        # Faded in. (Cycles that the server loses on a busy machine are heard as clicks later on.)
+        assert np.max(np.abs(np.diff(loss.heard[: loud[0] + 480]))) < STEP
+
+
+LOST_AND_BACK = ["sound lost", "sound back"]
+
+
+def check_comes_back(rows: np.ndarray, killed: float, latest: float) -> None:
+    """DAC times end and begin again, none in between, and no hop is played twice."""
+    known = rows[np.isfinite(rows[:, 1])]
+    silent = np.diff(known[:, 1])
+    assert silent.max() > 1.0
+    assert known[np.argmax(silent), 1] < killed + 0.3
+    assert known[np.argmax(silent) + 1, 1] < latest
+    assert np.all(np.diff(known[:, 0]) > 0)
 
 
 def _until_dead(playout: Playout) -> bool:

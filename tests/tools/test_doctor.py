@@ -205,7 +205,7 @@ def test_timers_are_judged(monkeypatch, over_ms, status):
 
 
 def test_what_to_grant_is_said(monkeypatch):
-    monkeypatch.setattr(doctor_machine, "_capable", lambda bit: False)
+    monkeypatch.setattr(doctor_machine, "has_capability", lambda number: False)
     monkeypatch.setattr(doctor_machine, "_limit", lambda name: 0.0)
     monkeypatch.setattr(doctor_machine, "_try_fifo", lambda: "Operation not permitted")
     checks = {
@@ -217,6 +217,46 @@ def test_what_to_grant_is_said(monkeypatch):
         (finding,) = check()
         assert finding.status == "note"
         assert what in finding.todo and "limits.d/seegvox.conf" in finding.todo
+
+
+@pytest.mark.parametrize(
+    ("usable", "isolated", "status", "said"),
+    [
+        ((0, 1, 2, 3), "", "ok", "isolcpus=3"),
+        ((0, 1, 2, 3), "3\n", "ok", "(3)"),
+        ((0, 2), "", "note", "taskset"),
+    ],
+)
+def test_cores_are_told(tmp_path, monkeypatch, usable, isolated, status, said):
+    from realtime import scheduling
+
+    path = tmp_path / "isolated"
+    path.write_text(isolated)
+    monkeypatch.setattr(doctor_machine, "_ISOLATED", path)
+    monkeypatch.setattr(doctor_machine.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(scheduling, "usable_cores", lambda: usable)
+    (finding,) = doctor_machine.affinity()
+    assert finding.status == status and said in finding.todo
+
+
+@pytest.mark.parametrize(
+    ("runtime", "status"), [("950000", "ok"), ("-1", "ok"), ("500000", "note"), (None, "note")]
+)
+def test_the_share_of_real_time_threads_is_told(tmp_path, monkeypatch, runtime, status):
+    monkeypatch.setattr(doctor_machine, "_RT", tmp_path)
+    if runtime is not None:
+        (tmp_path / "sched_rt_runtime_us").write_text(runtime)
+        (tmp_path / "sched_rt_period_us").write_text("1000000")
+    assert statuses(doctor_machine.real_time_share()) == [status]
+
+
+def test_a_finite_limit_locks_only_the_start(monkeypatch):
+    monkeypatch.setattr(doctor_machine, "has_capability", lambda number: False)
+    monkeypatch.setattr(doctor_machine, "_limit", lambda name: 8.0 * 2**20)
+    (finding,) = doctor_machine.memory_lock()
+    assert finding.status == "note" and "at the start" in finding.found
+    monkeypatch.setattr(doctor_machine, "_limit", lambda name: float("inf"))
+    assert statuses(doctor_machine.memory_lock()) == ["ok"]
 
 
 def test_priority_is_tried_on_a_thread_of_its_own():
