@@ -1,0 +1,132 @@
+"""Markers from any LSL marker stream, found whenever it appears, with corrected timestamps.
+
+A marker stream has no regular rate, and either carries text or says that it is of a marker's type.
+Each is pulled in a thread of its own: opening one that does not answer must not delay the others.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+import pylsl
+from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
+
+TYPES = ("markers", "marker", "events", "event", "triggers", "trigger", "stim")
+_LOOK_S, _PULL_S, _ASK_EVERY_S = 0.25, 0.1, 5.0
+_MOST_STREAMS = 64
+
+Line = tuple[str, dict[str, Any]]
+"""Table (`markers`, `marker_streams` or `events`) and what is to become a line of it."""
+
+
+def is_marker_stream(info: pylsl.StreamInfo) -> bool:
+    """Whether a stream carries markers."""
+    if info.nominal_srate() != pylsl.IRREGULAR_RATE:
+        return False
+    return info.channel_format() == pylsl.cf_string or info.type().casefold() in TYPES
+
+
+class MarkerStreams:
+    """Looks for marker streams until `stop`; what came is in `lines`.
+
+    Parameters
+    ----------
+    own : source ids that are not recorded: what this very session sends.
+    """
+
+    def __init__(self, own: Collection[str] = ()) -> None:
+        self._own = set(own)
+        self._stop = threading.Event()
+        self._seen: dict[str, threading.Thread] = {}
+        self.lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._look, name="marker streams", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; pulls once more what had arrived."""
+        self._stop.set()
+        for thread in (self._thread, *self._seen.values()):
+            thread.join(2 * _PULL_S)
+
+    def _look(self) -> None:
+        resolver = pylsl.ContinuousResolver()
+        while not self._stop.wait(_LOOK_S):
+            for info in resolver.results():
+                new = info.uid() not in self._seen and info.source_id() not in self._own
+                if new and is_marker_stream(info) and len(self._seen) < _MOST_STREAMS:
+                    self._follow(info)
+
+    def _follow(self, info: pylsl.StreamInfo) -> None:
+        number = len(self._seen)
+        thread = threading.Thread(target=self._pull, args=(number, info), daemon=True)
+        self._seen[info.uid()] = thread
+        self.lines.put(("marker_streams", _said(number, info)))
+        thread.start()
+
+    def _pull(self, number: int, info: pylsl.StreamInfo) -> None:
+        try:
+            # Raw stamps: what LSL would correct silently is recorded beside them.
+            inlet = pylsl.StreamInlet(info, 360, 0, recover=False, processing_flags=0)
+            inlet.open_stream(5.0)
+            clock = _Clock(inlet, info.hostname() == socket.gethostname())
+            last = False
+            while not last:
+                last = self._stop.is_set()
+                values, stamps = inlet.pull_chunk(0.0 if last else _PULL_S, 1024)
+                for value, stamp in zip(values, stamps, strict=True):
+                    self.lines.put(("markers", _marker(number, value, stamp, clock.offset_s)))
+                clock.refresh()
+        except (LostError, LslTimeoutError) as err:
+            why = str(err) or type(err).__name__
+            lost = {"event": "marker stream lost", "time": pylsl.local_clock()}
+            self.lines.put(("events", {**lost, "stream": number, "name": info.name(), "why": why}))
+
+
+class _Clock:
+    """Seconds to add to a sender's stamps; None while its clock has not answered."""
+
+    def __init__(self, inlet: pylsl.StreamInlet, local: bool) -> None:
+        self._inlet = inlet
+        self.offset_s: float | None = 0.0 if local else None
+        self._ask(1.0)
+
+    def refresh(self) -> None:
+        if pylsl.local_clock() - self._asked > _ASK_EVERY_S:
+            self._ask(0.1)
+
+    def _ask(self, timeout_s: float) -> None:
+        # Once it has answered, liblsl asks on by itself and this returns at once.
+        if self.offset_s != 0.0:
+            with suppress(LslTimeoutError):
+                self.offset_s = float(self._inlet.time_correction(timeout_s))
+        self._asked = pylsl.local_clock()
+
+
+def _marker(number: int, values: Any, stamp: float, offset_s: float | None) -> dict[str, Any]:
+    return {
+        "time": None if offset_s is None else stamp + offset_s,
+        "stamp": stamp,
+        "correction_s": offset_s,
+        "stream": number,
+        "values": list(values),
+    }
+
+
+def _said(number: int, info: pylsl.StreamInfo) -> dict[str, Any]:
+    return {
+        "stream": number,
+        "name": info.name(),
+        "type": info.type(),
+        "source_id": info.source_id(),
+        "hostname": info.hostname(),
+        "uid": info.uid(),
+        "channels": info.channel_count(),
+        "text": info.channel_format() == pylsl.cf_string,
+        "found": pylsl.local_clock(),
+    }

@@ -1,0 +1,308 @@
+"""The decoder's side of the record: everything is copied into shared memory, nothing waits.
+
+Samples and hops go straight into a ring, from the one thread of the hop path. What any thread may
+tell (events, DAC times, facts) goes through a queue, and by a thread of this object into a ring of
+its own; that thread also notices a recorder that has died.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import queue
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import RecordingError
+from models.files import refuse_busy
+from models.streaming import Floats
+from realtime.record.layout import HOP, mask_bytes
+from realtime.record.ring import Count, Kind, Ring, Status, memory_size
+
+_ROOT = Path(__file__).resolve().parents[2]
+_PERIOD_S = 0.1
+_START_S, _END_S = 20.0, 60.0
+# The recorder may stand still for this long before anything is lost.
+RING_S = 8.0
+_LEAST_RING, _WORDS_RING = 1 << 22, 1 << 20
+_BLOCK_HEAD = struct.Struct("<dqq")
+_CODES = {"i8": "q", "f8": "d", "i4": "i", "b1": "?"}
+_HOP_ROW = struct.Struct("<" + "".join(_CODES[HOP[name].str[1:]] for name in HOP.names or ()))
+_AT = (HOP.names or ()).index("handed_over")
+_stamps_of = attrgetter(*(HOP.names or ())[:_AT])
+_counts_of = attrgetter("masked", "bridged", "finite")
+
+
+class HopLike(Protocol):
+    """What is recorded of a hop: fields named as in `HOP`, its mask, its mel frame, its audio."""
+
+    due: float
+    mask: NDArray[np.bool_]
+    masked: int
+    bridged: int
+    muted: bool
+    dropped: bool
+    finite: bool
+    mel: Floats
+    audio: Floats
+
+
+class Record:
+    """One session's record, in a new folder, written by a process of its own.
+
+    Parameters
+    ----------
+    folder : of the session, new.
+    about : settings, bundle hash, environment; anything JSON can say.
+    contacts : labels of the sEEG's columns; without them no samples are recorded.
+    fs_hz : of the sEEG.
+    played : file descriptor of the playout's shared memory, for the audio as played.
+    own_streams : source ids of this session's own LSL outlets, not recorded as markers.
+    markers : look for LSL marker streams.
+    tell : is given one line when records were left out.
+
+    Raises
+    ------
+    BusyOutputError
+        If the folder exists and is not empty.
+    RecordingError
+        If the recorder does not start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        about: dict[str, Any],
+        contacts: Sequence[str] = (),
+        fs_hz: float = 1024.0,
+        played: int | None = None,
+        own_streams: Collection[str] = (),
+        markers: bool = True,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        refuse_busy(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._tell = folder, tell
+        self.fault: str | None = None
+        """Why nothing is written any more; None while all is well."""
+        self._files = [_shared(_ring_size(len(contacts), fs_hz)), _shared(_WORDS_RING)]
+        self._data, self._words = (Ring(_mapped(f)) for f in self._files)
+        self._received, self._told_dropped = 0, 0
+        self._hop_row = bytearray(_HOP_ROW.size)
+        self._contacts = len(contacts)
+        self._no_mask = bytes(mask_bytes(len(contacts)))
+        setup = {
+            "folder": str(folder.absolute()),
+            "parent": os.getpid(),
+            "rings": [(f.fileno(), _size(f)) for f in self._files],
+            "contacts": list(contacts),
+            "fs_hz": float(fs_hz),
+            "about": about,
+            "played": played,
+            "own_streams": list(own_streams),
+            "markers": markers,
+        }
+        self._recorder = _Process(json.dumps(setup, default=str), self._inherited(played))
+        self._await_start()
+        self._queue: queue.SimpleQueue[tuple[Kind, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._forward, name="record", daemon=True)
+        self._thread.start()
+
+    def _inherited(self, played: int | None) -> list[int]:
+        return [f.fileno() for f in self._files] + ([] if played is None else [played])
+
+    def _await_start(self) -> None:
+        end = time.monotonic() + _START_S
+        while self._words[Count.STATUS] == Status.OPENING and self._recorder.running():
+            if time.monotonic() > end:
+                break
+            time.sleep(0.005)
+        if self._words[Count.STATUS] not in (Status.RUNNING, Status.CLOSED):
+            why = self._words.message or self._recorder.end(0.0)
+            raise RecordingError(
+                f"the session cannot be recorded: {why}", "a folder with room", "free some space"
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the recorder."""
+        return self._recorder.pid
+
+    @property
+    def dropped(self) -> int:
+        """Records that were left out because the recorder stood still."""
+        return self._data[Count.DROPPED]
+
+    @property
+    def room(self) -> int:
+        """Bytes that samples and hops may take until some are left out."""
+        return self._data.room
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        words = self._recorder.end(0.0 if self.fault else _END_S)
+        if self.fault is None and self._words[Count.STATUS] != Status.CLOSED:
+            self.fault = self._words.message or words
+        for file in self._files:
+            file.close()
+
+    # --- the hop path -------------------------------------------------------------------------
+
+    def samples(self, samples: Floats, timestamps: NDArray[np.float64], available: float) -> None:
+        """Append what one pull brought; with no samples, that it brought nothing.
+
+        Parameters
+        ----------
+        samples : `(n, contacts)` float32, microvolts, montage order, contiguous.
+        timestamps : `(n,)`, the sender's LSL clock, s.
+        available : LSL time at which the pull returned, s.
+        """
+        n = len(samples)
+        head = _BLOCK_HEAD.pack(available, self._received, n)
+        self._received += n
+        parts = (timestamps, samples) if n else ()
+        self._put(Kind.BLOCK, n, head, *parts)
+
+    def hop(self, hop: HopLike, handed_over: float, clock_offset: float, late: bool) -> None:
+        """Append one hop."""
+        told = (handed_over, clock_offset, hop.due, *_counts_of(hop), late, hop.muted, hop.dropped)
+        _HOP_ROW.pack_into(self._hop_row, 0, *_stamps_of(hop), *told)
+        bits = np.packbits(hop.mask).data if len(hop.mask) == self._contacts else self._no_mask
+        self._put(Kind.HOP, 0, self._hop_row, hop.mel.data, bits, hop.audio.data)
+
+    def _put(self, kind: Kind, samples: int, *parts: Any) -> None:
+        if self.fault is None and not self._data.put(kind, *parts):
+            self._data.counts[Count.DROPPED] += 1
+            self._data.counts[Count.DROPPED_SAMPLES] += samples
+
+    # --- any thread ---------------------------------------------------------------------------
+
+    def dac_times(self, rows: NDArray[np.float64]) -> None:
+        """Append rows (hop, time)."""
+        if len(rows):
+            self._queue_up(Kind.DAC, rows)
+
+    def event(self, kind: str, lsl_time: float, **details: Any) -> None:
+        """Append an event at an LSL time."""
+        self._queue_up(Kind.EVENT, {"time": lsl_time, "event": kind, **details})
+
+    def conclude(self, **facts: Any) -> None:
+        """Add facts to what the session says about itself."""
+        self._queue_up(Kind.ABOUT, facts)
+
+    def _queue_up(self, kind: Kind, content: Any) -> None:
+        # A record that has failed must not grow in memory instead.
+        if self.fault is None:
+            self._queue.put((kind, content))
+
+    # --- the thread ---------------------------------------------------------------------------
+
+    def _forward(self) -> None:
+        running = True
+        while running:
+            time.sleep(_PERIOD_S)
+            running = self._forward_waiting()
+            self._check()
+        self._words.counts[Count.STOP] = 1
+
+    def _forward_waiting(self) -> bool:
+        """Hand on what has come; False once the record is to close."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if item is None:
+                return False
+            kind, content = item
+            raw = content.tobytes() if kind == Kind.DAC else _json_line(content)
+            while self.fault is None and not self._words.put(kind, raw):
+                time.sleep(_PERIOD_S)
+                self._check()
+        return True
+
+    def _check(self) -> None:
+        if self.fault is None and not self._recorder.running():
+            self.fault = self._words.message or self._recorder.end(0.0)
+        if self.dropped > self._told_dropped:
+            self._told_dropped = self.dropped
+            self._tell(f"record overrun: {self.dropped} records left out so far")
+
+
+def _json_line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, default=str).encode() + b"\n"
+
+
+class _Process:
+    """The recorder in a child; only its own process id is ever signalled."""
+
+    def __init__(self, setup: str, descriptors: Sequence[int]) -> None:
+        self._said: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "realtime.record.process"],
+            pass_fds=descriptors,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            # Ctrl-C is for the service, which closes its record when it has stopped.
+            start_new_session=True,
+        )
+        assert self._child.stdin is not None
+        self._child.stdin.write(setup.encode())
+        self._child.stdin.close()
+        self.pid = self._child.pid
+
+    def running(self) -> bool:
+        return self._child.poll() is None
+
+    def end(self, seconds: float) -> str:
+        """Wait for it, kill what hangs; its last words."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        said = f": {lines[-1]}" if lines else ""
+        return f"the recorder ended with status {self._child.returncode}{said}"
+
+
+def _ring_size(contacts: int, fs_hz: float) -> int:
+    return max(_LEAST_RING, int(RING_S * fs_hz * (4 * contacts + 16)))
+
+
+def _shared(capacity: int) -> BinaryIO:
+    """Anonymous memory that a child inherits and that vanishes with the last process."""
+    size = memory_size(capacity)
+    if hasattr(os, "memfd_create"):
+        file: BinaryIO = os.fdopen(os.memfd_create("seegvox-record"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+    # Written, not only sized: the hop path must not be the first to touch a page.
+    file.write(bytes(size))
+    file.flush()
+    return file
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    return mmap.mmap(file.fileno(), _size(file), flags=flags)
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
