@@ -36,12 +36,20 @@ class ClockCorrection:
         """Questions without an answer."""
 
     def __enter__(self) -> ClockCorrection:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stop.set()
+        self.call_off()
         self._thread.join()
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._thread.start()
+
+    def call_off(self) -> None:
+        """Ask no more; a question under way is not waited for."""
+        self._stop.set()
 
     def _ask(self) -> None:
         while not self._stop.is_set():
@@ -56,12 +64,20 @@ class SenderClock:
     """Seconds to add to the sender's timestamps to have them on the local LSL clock.
 
     Zero if the sender is this very machine: one clock. Otherwise asked for in a thread, and NaN
-    until it is known.
+    until it is known. One sender may follow another.
     """
 
     def __init__(self, inlet: Inlet) -> None:
+        self._correction: ClockCorrection | None = None
+        self.follow(inlet)
+
+    def follow(self, inlet: Inlet) -> None:
+        """Ask this sender from now on."""
         local = inlet.description.hostname == socket.gethostname()
+        self._end()
         self._correction = None if local else ClockCorrection(inlet)
+        if self._correction is not None:
+            self._correction.start()
 
     @property
     def offset_s(self) -> float:
@@ -72,10 +88,12 @@ class SenderClock:
         return float("nan") if value is None else value
 
     def __enter__(self) -> SenderClock:
-        if self._correction is not None:
-            self._correction.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        # Not waited for: a question under way ends within its timeout.
         if self._correction is not None:
-            self._correction.__exit__(*exc)
+            self._correction.call_off()

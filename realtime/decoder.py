@@ -34,7 +34,15 @@ class Decoder:
     def reset(self) -> None:
         """A cold start: an empty, masked memory."""
         self.forget()
-        self._ticks, self._hop, self._due = 0, 0, self._clock.ticks(0)
+        self.begin(0)
+
+    def begin(self, hop: int) -> None:
+        """The next row is the first encoder tick of hop `hop`, ticks counted from its start."""
+        self._origin, self._ticks, self._hop = self._clock.end(hop - 1), 0, hop
+        self._due = self._ticks_by(hop)
+
+    def _ticks_by(self, hop: int) -> int:
+        return (self._clock.end(hop) - self._origin) // self._clock.stride
 
     def forget(self) -> None:
         """Clear states and memory; the place on the hop grid stays."""
@@ -51,7 +59,7 @@ class Decoder:
                 self._graph.run()
                 mels.append(self._mel.copy())
                 self._hop += 1
-                self._due = self._clock.ticks(self._hop)
+                self._due = self._ticks_by(self._hop)
         return np.array(mels, np.float32).reshape(-1, len(self._mel))
 
     def _remember(self, row: Floats) -> None:

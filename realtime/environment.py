@@ -9,7 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("seegvox", "numpy", "scipy", "onnxruntime", "pylsl", "sounddevice", "samplerate")
+PACKAGES = (
+    "seegvox",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "pylsl",
+    "sounddevice",
+    "samplerate",
+    "h5py",
+)
 
 
 def versions() -> dict[str, str]:

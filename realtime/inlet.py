@@ -25,7 +25,8 @@ from realtime.streams import StreamDescription, StreamQuery, describe, rate_of, 
 from realtime.units import microvolts_per_unit
 
 MAX_PULL = 256
-_BUFFER_S = 2
+# A decoder that was held up for seconds steps through them all; what is too old tells by its age.
+_BUFFER_S = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Inlet:
     unit : unit of all channels; None reads it from the stream.
     allow_missing : contacts given up by name; their columns are NaN.
     start : let samples flow at once; otherwise from `open` on, so that none pile up meanwhile.
+    found : the stream, if it is found already; none looks for it.
 
     Raises
     ------
@@ -70,8 +72,9 @@ class Inlet:
         unit: str | None = None,
         allow_missing: Sequence[str] = (),
         start: bool = True,
+        found: pylsl.StreamInfo | None = None,
     ) -> None:
-        found = resolve_one(query)
+        found = resolve_one(query) if found is None else found
         # `close_stream` is never called: with it liblsl can abort on destruction (issue 220).
         self._lsl: pylsl.StreamInlet | None = pylsl.StreamInlet(
             found, _BUFFER_S, 0, recover=False, processing_flags=pylsl.proc_none

@@ -27,7 +27,7 @@ def stages_ms(hops: NDArray[np.void], dac: Times | None = None) -> dict[str, Tim
 
     Parameters
     ----------
-    hops : records of `realtime.runlog.HOP`.
+    hops : records of `realtime.record.layout.HOP`.
     dac : when each hop's first sample reached the DAC, on the LSL clock; none without playout.
     """
     spans = {

@@ -5,6 +5,8 @@ computed per block of 1 ms and looks one block ahead: with `c[b]` the largest ga
 may have, the gain runs in a straight line from `min(c[b-1], c[b])` to `min(c[b], c[b+1])`, so it
 never exceeds `c[b]` inside block `b` and never jumps (look-ahead limiting as in Giannoulis,
 Massberg & Reiss, "Digital dynamic range compressor design", JAES 60(6), 2012, on a block grid).
+
+The operator's gain comes before all that, so that the ceilings hold whatever it is.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ DELAY = 2 * BLOCK
 ONSET_BLOCKS = 10
 # A steady tone settles 1 dB under the ceiling; that room is what its onset spent.
 SETTLE_POWER = 10 ** (-1.0 / 10)
+LOWEST_GAIN_DB, HIGHEST_GAIN_DB = -60.0, 20.0
+# A new gain is reached in a straight line over this many samples, 15 ms.
+GLIDE = 240
 
 
 class LimiterSettings(Model):
@@ -38,6 +43,12 @@ class LimiterSettings(Model):
     )
     window_ms: float = Field(50.0, ge=10.0, le=200.0, description="window of the RMS, ms")
     release_ms: float = Field(60.0, ge=5.0, le=1000.0, description="time of the gain's return, ms")
+    gain_db: float = Field(
+        0.0,
+        ge=LOWEST_GAIN_DB,
+        le=HIGHEST_GAIN_DB,
+        description="gain before the limiter until the operator gives another, dB",
+    )
 
 
 class Limiter:
@@ -58,6 +69,7 @@ class Limiter:
         self._share = SETTLE_POWER * self._budget / self._blocks
         self._keep = exp(-1000 * BLOCK / RATE_HZ / self.settings.release_ms)
         self._ramp = np.arange(1, BLOCK + 1) / BLOCK
+        self._amplifier = _Amplifier(self.settings.gain_db)
         self.reset()
 
     @property
@@ -70,8 +82,18 @@ class Limiter:
         """Gain of the newest block, 0 to 1; below 1 the limiter is at work."""
         return self._gains[1]
 
+    @property
+    def gain_db(self) -> float:
+        """The operator's gain, before the limiter, dB."""
+        return self._amplifier.gain_db
+
+    def amplify(self, gain_db: float) -> None:
+        """Glide to this gain over the next 15 ms of audio; -60 to 20 dB, others are clipped."""
+        self._amplifier.aim(gain_db)
+
     def reset(self) -> None:
-        """Forget all audio; the next output starts with 2 ms of zeros."""
+        """Forget all audio; the next output starts with 2 ms of zeros. The gain stays."""
+        self._amplifier.settle()
         self._energies = [0.0] * self._blocks
         self._spent = [0.0] * self._blocks
         self._gains = (1.0, 1.0)
@@ -82,6 +104,7 @@ class Limiter:
     def step(self, block: Floats) -> Floats:
         """Limit `(n,)` samples of full scale 1.0; returns `(n,)`, 2 ms late."""
         clean = np.where(np.isfinite(block), block, 0.0).astype(np.float64)
+        self._amplifier.apply(clean)
         joined = np.concatenate((self._rest, clean))
         whole = len(joined) // BLOCK * BLOCK
         self._rest = joined[whole:]
@@ -130,3 +153,31 @@ class Limiter:
         # Energies of samples below 1e-160 vanish: then there is nothing to limit.
         level = sqrt(min(self._share / power, left / energy)) if energy > 0.0 else 1.0
         return min(1.0, self.settings.peak / peak, level)
+
+
+class _Amplifier:
+    """A gain that glides sample by sample, so that blocks of any size give the same."""
+
+    def __init__(self, gain_db: float) -> None:
+        self.gain_db = gain_db
+        self._from = self._to = 10 ** (gain_db / 20)
+        self._done = GLIDE
+
+    def aim(self, gain_db: float) -> None:
+        """Begin a glide from where the gain is."""
+        self._from += (self._to - self._from) * self._done / GLIDE
+        self.gain_db = min(max(gain_db, LOWEST_GAIN_DB), HIGHEST_GAIN_DB)
+        self._to, self._done = 10 ** (self.gain_db / 20), 0
+
+    def settle(self) -> None:
+        """Be at the end of the glide."""
+        self._done = GLIDE
+
+    def apply(self, audio: NDArray[np.float64]) -> None:
+        """Multiply `(n,)` in place; untouched at 0 dB."""
+        if self._done < GLIDE:
+            reached = self._done + np.arange(1, len(audio) + 1)
+            audio *= self._from + (self._to - self._from) * np.minimum(reached, GLIDE) / GLIDE
+            self._done = min(self._done + len(audio), GLIDE)
+        elif self._to != 1.0:
+            audio *= self._to

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import DECODER, ENCODER, Bundle
-from models.frontend import FrontEnd
+from models.frontend import FrontEnd, Statistics
 from models.hops import HopClock
 from models.mel import BANDS, LOG_FLOOR
 from models.streaming import Floats, Stage, total_latency
@@ -32,6 +32,10 @@ class Hop:
     """One hop on its way; the pipeline fills the same object again for the next.
 
     Times are seconds on the pipeline's clock; the stage fields say when each stage was done.
+    `mask` `(contacts,)` is True for contacts that were not used, `masked` counts them; `bridged`
+    counts samples that never came and were put in. The session adds `due`, the earliest time at
+    which its last sample could have been here, and whether its audio was `muted`, or `dropped`
+    because it came too late to be played.
     """
 
     index: int = 0
@@ -46,7 +50,12 @@ class Hop:
     vocoder: float = 0.0
     limiter: float = 0.0
     masked: int = 0
+    mask: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    bridged: int = 0
     finite: bool = True
+    due: float = float("nan")
+    muted: bool = False
+    dropped: bool = False
     mel: Floats = field(default_factory=lambda: np.zeros(BANDS, np.float32))
     audio: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
@@ -76,6 +85,7 @@ class Pipeline:
         self.vocoder, self.limiter = vocoder, limiter
         self._stages: tuple[Stage, ...] = (front_end, encoder, decoder, vocoder, limiter)
         longest = max(clock.end(k) - clock.end(k - 1) for k in range(clock.hop.denominator))
+        self._bridged = 0
         self._pending: Floats | None = None
         self._longest = longest
         self._hop = Hop()
@@ -89,8 +99,12 @@ class Pipeline:
         limiter: LimiterSettings | None = None,
         graphs: tuple[StepGraph, StepGraph] | None = None,
         now: Callable[[], float] = time.perf_counter,
+        statistics: Statistics | None = None,
     ) -> Pipeline:
-        """Build every stage from a bundle; `graphs` replaces its ONNX encoder and decoder."""
+        """Build every stage from a bundle.
+
+        `graphs` replaces its ONNX encoder and decoder, `statistics` (of a calibration) its own.
+        """
         spec = bundle.spec
         encoder, decoder = graphs or (
             OnnxGraph(bundle.path / ENCODER),
@@ -98,7 +112,7 @@ class Pipeline:
         )
         return cls(
             spec.clock,
-            bundle.front_end(),
+            bundle.front_end(statistics),
             Encoder(encoder),
             Decoder(decoder, spec.clock, spec.lookahead_s),
             make_vocoder(vocoder),
@@ -113,10 +127,24 @@ class Pipeline:
 
     def reset(self) -> None:
         """A cold start of every stage."""
+        self.restart(0)
+
+    def restart(self, index: int) -> None:
+        """A cold start of every stage at hop `index` of the run's grid.
+
+        The next sample is the first one of that hop, `clock.end(index - 1)`; what was held of a
+        hop not yet complete is gone.
+        """
         for stage in self._stages:
             stage.reset()
-        self._held, self._index, self._start = 0, 0, 0
-        self._end = self.clock.end(0)
+        self.decoder.begin(index)
+        self._held, self._bridged, self._index = 0, 0, index
+        self._start, self._end = self.clock.end(index - 1), self.clock.end(index)
+
+    @property
+    def position(self) -> int:
+        """Place on the run's sample grid of the next sample."""
+        return self._start + self._held
 
     def warm_up(self, contacts: int, steps: int = WARM_UP_STEPS) -> None:
         """Step through silence, so that the first real hop is no slower; then reset."""
@@ -133,6 +161,7 @@ class Pipeline:
         block: Floats,
         timestamps: NDArray[np.float64] | None = None,
         available: float = 0.0,
+        bridging: bool = False,
     ) -> Iterator[Hop]:
         """The hops that this block completes, one after another; iterate to the end.
 
@@ -141,6 +170,7 @@ class Pipeline:
         block : `(n, contacts)`, microvolts, montage order.
         timestamps : `(n,)`, LSL time of each sample.
         available : when this block was available to the process.
+        bridging : these samples stand in for some that never came.
         """
         pending = self._buffer(block)
         used = 0
@@ -151,11 +181,13 @@ class Pipeline:
                 break
             pending[self._held : size] = block[used : used + take]
             used, self._held = used + take, 0
+            self._bridged += take if bridging else 0
             stamp = float("nan") if timestamps is None else float(timestamps[used - 1])
             yield self._step_hop(pending[:size], stamp, available)
         rest = len(block) - used
         pending[self._held : self._held + rest] = block[used:]
         self._held += rest
+        self._bridged += rest if bridging else 0
 
     def _buffer(self, block: Floats) -> Floats:
         if self._pending is None:
@@ -176,7 +208,9 @@ class Pipeline:
         hop.vocoder = now()
         hop.audio = self.limiter.step(voiced)
         hop.limiter = now()
-        hop.masked = int(np.count_nonzero(self.front_end.masked))
+        hop.mask = self.front_end.masked
+        hop.masked = int(np.count_nonzero(hop.mask))
+        hop.bridged, self._bridged = self._bridged, 0
         self._index += 1
         self._start, self._end = self._end, self.clock.end(self._index)
         return hop

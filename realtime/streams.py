@@ -42,15 +42,25 @@ class StreamQuery(Model):
     given, a stream of type EEG, sEEG, iEEG or ECoG will do, provided there is only one.
     """
 
-    source_id: str | None = Field(default=None, min_length=1)
-    name: str | None = Field(default=None, min_length=1)
-    type: str | None = Field(default=None, min_length=1)
-    timeout_s: float = Field(default=5.0, gt=0)
+    source_id: str | None = Field(default=None, min_length=1, description="exactly; none takes any")
+    name: str | None = Field(default=None, min_length=1, description="exactly; none takes any")
+    type: str | None = Field(
+        default=None, min_length=1, description="in any case; none takes EEG, sEEG, iEEG or ECoG"
+    )
+    timeout_s: float = Field(
+        default=5.0, gt=0, description="how long to wait for it, and then for its first sample"
+    )
     settle_s: float = Field(
         default=0.75,
         ge=0,
         description="without a source id, how long to listen for a second match; "
         "answers come in waves of 0.5 s where multicast is unavailable",
+    )
+    give_up_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="end the run if a stream that went away is not back within this, seconds; "
+        "none looks for it for ever",
     )
 
     def matches(self, info: pylsl.StreamInfo) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BLOCKED = ("torch", "lightning", "librosa", "matplotlib", "onnx", "onnxscript", "h5py", "pynwb")
+BLOCKED = ("torch", "lightning", "librosa", "matplotlib", "onnx", "onnxscript", "pynwb")
 
 PROGRAM = f"""
 import importlib, pkgutil, sys

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tools.live_settings import live_settings
+
 _S = argparse.SUPPRESS
 
 
@@ -15,11 +17,14 @@ def add_parser(subparsers: Any) -> None:
         "live",
         help="decode an LSL stream of sEEG into sound",
         description="Decode a live LSL stream hop by hop and play it. Research use only. "
-        "A value given here wins over the TOML.",
+        "A value given here wins over the TOML; --print-settings lists every key of it. "
+        "Paths in a TOML are relative to the current folder, as here.",
     )
-    parser.add_argument("bundle", type=Path, nargs="?", help="bundle folder")
+    parser.add_argument(
+        "session", type=Path, nargs="?", help="bundle folder, or the session's TOML (session.toml)"
+    )
     parser.add_argument("--out", type=Path, default=_S, help="folder of the run, new")
-    parser.add_argument("--settings", type=Path, help="TOML; realtime/settings.py lists its keys")
+    parser.add_argument("--settings", type=Path, help="TOML beside a bundle folder (default: none)")
     parser.add_argument("--seconds", type=float, default=_S, help="stop after (default: never)")
     parser.add_argument(
         "--source-id", default=_S, help="source id of the stream (default: any of type EEG, sEEG..)"
@@ -32,6 +37,11 @@ def add_parser(subparsers: Any) -> None:
         "--allow-missing", nargs="+", default=_S, metavar="CONTACT", help="contacts given up"
     )
     parser.add_argument("--vocoder", default=_S, help="phase or rtisi (default: phase)")
+    _add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", type=_device, default=_S, help="index or part of the name (default: system's)"
     )
@@ -39,7 +49,38 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--target-ms", type=float, default=_S, help="playout delay (default: 45; covers a burst)"
     )
-    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--gain-db", type=float, default=_S, help="gain before the limiter (default: 0)"
+    )
+    parser.add_argument(
+        "--calibration",
+        default=_S,
+        help="folder of today's statistics, or newest (default: the bundle's own)",
+    )
+    parser.add_argument(
+        "--outlets",
+        nargs="*",
+        default=_S,
+        metavar="STREAM",
+        help="LSL outlets: some of mel audio telemetry events, or nothing (default: all)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="any key of the TOML, such as playout.headroom_ms=40 (default: none)",
+    )
+    parser.add_argument(
+        "--print-settings",
+        action="store_true",
+        help="print the resolved settings as a TOML, with what each means, and end",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line on standard output: every event, a status every second; "
+        "commands come as lines on standard input (default: for people)",
+    )
 
 
 def _device(text: str) -> int | str:
@@ -48,56 +89,13 @@ def _device(text: str) -> int | str:
 
 def run(args: argparse.Namespace) -> int:
     """Run the service until its time is over, its stream goes, or a signal comes."""
-    from realtime.service import Service, stopped_by_signals
-
     settings = live_settings(args)
-    service = Service(settings, tell=lambda line: print(line, flush=True))
-    with stopped_by_signals(service):
-        facts = service.run()
-    print_run(settings.out, facts)
+    if args.print_settings:
+        from models.toml import as_toml
+
+        print(as_toml(settings), end="")
+        return 0
+    from tools.live_session import session
+
+    session(settings, args.json)
     return 0
-
-
-def live_settings(args: argparse.Namespace) -> Any:
-    """Settings from TOML and command line.
-
-    Raises
-    ------
-    SettingsError
-        Naming the wrong or missing key.
-    """
-    from models.toml import read_toml, validated
-    from realtime.settings import LiveSettings
-
-    raw = read_toml(args.settings) if args.settings else {}
-    given = vars(args)
-    plain = ("bundle", "out", "seconds", "unit", "allow_missing", "vocoder")
-    raw.update({k: given[k] for k in plain if given.get(k) is not None})
-    stream = {"source_id": "source_id", "name": "name", "type": "type", "timeout": "timeout_s"}
-    playout = {"device": "device", "wav": "wav", "target_ms": "target_ms"}
-    for section, names in (("stream", stream), ("playout", playout)):
-        chosen = {key: given[option] for option, key in names.items() if option in given}
-        if chosen:
-            table = raw.get(section, {})
-            raw[section] = {**table, **chosen} if isinstance(table, dict) else table
-    if "wav" in given and isinstance(raw["playout"], dict):
-        raw["playout"]["sink"] = "wav"
-    return validated(LiveSettings, raw, str(args.settings or "the command line"))
-
-
-def print_run(folder: Path, facts: dict[str, Any]) -> None:
-    """Latency of a run as a table, and what it counted."""
-    from realtime.latency import summarise, table
-    from realtime.runlog import read_run
-
-    run = read_run(folder)
-    print(table(summarise(run.hops, run.dac)))
-    playout = facts["playout"]
-    print(
-        f"{facts['hops']} hops, {facts['late_hops']} late, {playout['underruns']} underruns, "
-        f"{playout['trims']} trims; look-ahead {run.about['lookahead_ms']:g} ms; "
-        f"{facts['lost_samples']} samples lost; "
-        f"first hop {facts['first_hop_s']:.1f} s after the process began; "
-        f"resident {facts['resident_mb']:.0f} MB"
-    )
-    print(folder)

@@ -151,3 +151,52 @@ def test_ceilings_cannot_be_taken_away(wrong: dict[str, float]) -> None:
         LimiterSettings(**wrong)
     with pytest.raises(ValidationError):
         LimiterSettings().peak = 1.0
+
+
+@given(audio=pieces(), gains=st.lists(st.floats(-60, 20), min_size=1, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_the_ceilings_hold_whatever_the_operator_asks(
+    audio: np.ndarray, gains: list[float]
+) -> None:
+    limiter, out = Limiter(), []
+    for gain_db, part in zip(gains, np.array_split(audio, len(gains)), strict=True):
+        limiter.amplify(gain_db)
+        out.append(limiter.step(part))
+    check_ceilings(audio, np.concatenate(out))
+
+
+def test_gain_is_exact_once_it_is_reached_and_glides_until_then() -> None:
+    tone = np.float32(0.05) * np.sin(np.arange(9600) * 0.3).astype(np.float32)
+    limiter = Limiter()
+    before = limiter.step(tone[:4800])
+    limiter.amplify(6.0)
+    out = np.concatenate((before, limiter.step(tone[4800:])))
+    factor, begin = 10 ** (6.0 / 20), 4800 + DELAY
+    # float32 rounds at 6e-8.
+    np.testing.assert_allclose(out[DELAY:begin], tone[:4800], rtol=1e-6)
+    np.testing.assert_allclose(out[begin + 240 :], factor * tone[5040:-DELAY], rtol=1e-6)
+    # No click: the glide adds 0.05 x 1 / 240 a sample to the steps of the louder tone.
+    steps = np.abs(np.diff(out))
+    assert np.max(steps) <= factor * np.max(np.abs(np.diff(tone))) + 0.05 / 240
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 16, 240, 333])
+def test_gain_does_not_depend_on_blocks(chunk: int) -> None:
+    audio = np.random.default_rng(0).normal(0, 0.1, 1500).astype(np.float32)
+    whole, chunked = Limiter(), Limiter()
+    for limiter in (whole, chunked):
+        limiter.amplify(9.0)
+    parts = [chunked.step(audio[i : i + chunk]) for i in range(0, len(audio), chunk)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole.step(audio))
+
+
+def test_zero_gain_changes_no_bit_and_a_reset_keeps_the_gain() -> None:
+    audio = np.random.default_rng(0).normal(0, 0.1, 1500).astype(np.float32)
+    plain, asked = Limiter(), Limiter(LimiterSettings(gain_db=-12))
+    asked.amplify(0.0)
+    asked.reset()
+    np.testing.assert_array_equal(plain.step(audio), asked.step(audio))
+    asked.amplify(99.0)
+    assert asked.gain_db == 20.0
+    with pytest.raises(ValidationError):
+        LimiterSettings(gain_db=21)

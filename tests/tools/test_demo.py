@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tools.cli import main
-from tools.demo_cache import cached, code_hash, folder_hash, remember
+from tools.demo_cache import code_hash, folder_hash
+from training.markers import cached, remember
 
 
 def test_a_step_is_reused_only_if_made_from_the_same(tmp_path: Path) -> None:
