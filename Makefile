@@ -5,14 +5,18 @@ BIN := $(VENV)/bin
 # Tests that live on the clock run one at a time, after the others.
 REAL_TIME := lsl or audio or paced
 
-.PHONY: demo test lint clean
+.PHONY: demo test faults lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/seegvox demo $(DEMO_ARGS)
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -n 2 -m "not ($(REAL_TIME))" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "$(REAL_TIME)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not ($(REAL_TIME) or faults)" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "($(REAL_TIME)) and not faults" $(PYTEST_ARGS)
+
+# Everything that can go wrong around the live service, for real: minutes; as root, all of it.
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,12 +1,14 @@
 """A made-up run for tests of the report: random but plausible times, clearly not measured."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 
 from models.mel import BANDS, LOG_FLOOR
 from realtime.pipeline import Hop
-from realtime.runlog import Run, RunLog, read_run
+from realtime.record.reading import Run, read_run
+from realtime.record.record import Record
 
 ABOUT = {
     "synthetic": "made up by tests/synthetic_run.py; nothing here was measured",
@@ -37,10 +39,13 @@ def write_synthetic_run(folder: Path, hops: int = 4000, seed: int = 0) -> Run:
     mel = synthetic_mel(hops, seed)
     stage_s = 1e-3 * np.array([0.16, 1.1, 1.9, 0.5, 0.05]) * rng.lognormal(0, 0.2, (hops, 5))
     stage_s[rng.integers(0, hops, max(1, hops // 400)), 2] += 0.016
-    with RunLog(folder, ABOUT) as log:
+    with Record(folder, ABOUT, markers=False) as log:
         log.event("warming", 1000.0, why="1 s, muted")
         free = 0.0
         for k in range(hops):
+            while log.room < 1 << 20:
+                # No hop may be left out, however fast they are made.
+                time.sleep(0.01)
             lsl_time = 1000.0 + (k + 1) * 0.015
             # Packets of 31.25 ms, as an amplifier with 32 samples at 1024 Hz sends them.
             packet = np.ceil((k + 1) * 0.015 / 0.03125) * 0.03125

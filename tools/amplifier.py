@@ -2,7 +2,7 @@
 
 Run it in a process of its own: `python -m tools.amplifier recording.npy --burst 16`.
 An `.npy` file holds `(samples, contacts)` microvolts; beside it a `.json` of the same stem says
-`{"fs": 1024, "labels": ["LA1", ...]}`.
+`{"fs": 1024, "labels": ["LA1", ...]}`. With `--inject faults.toml` things go wrong as planned.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
-import pylsl
-from numpy.typing import NDArray
 
 from models.errors import (
     BusyOutputError,
@@ -35,13 +33,12 @@ from models.errors import (
 )
 from models.streaming import Floats
 from realtime.lsl_config import quieten
-from realtime.streams import write_description
-from realtime.units import microvolts_per_unit
 from tools.amplifier_options import NAME, add_arguments
-
-_BUFFER_S = 30
-# From the first consumer to the first sample: the consumer's other end is then surely open.
-_LEAD_S = 0.05
+from tools.faults import outlet
+from tools.faults.inject import inject
+from tools.faults.packets import Injected
+from tools.faults.plan import FaultPlan, read_plan
+from tools.faults.source import Description, array_blocks
 
 
 @dataclass(frozen=True)
@@ -65,65 +62,52 @@ def play(
     burst: int = 16,
     loop: bool = False,
     duration_s: float | None = None,
+    plan: FaultPlan | None = None,
     stop_event: threading.Event | None = None,
     wait_for_consumer: bool = True,
     linger_s: float = 0.5,
     on_ready: Callable[[str], None] = lambda source_id: None,
+    on_injected: outlet.Told = lambda time, injected: None,
 ) -> int:
     """Stream a recording as an amplifier would; return the number of samples pushed.
 
-    Sample `i` is due `i / fs` after the start. A burst is pushed when its last sample is due,
+    Sample `i` is taken `i / fs` after the start. A burst is pushed when its last sample is taken,
     never before, and stamped with that time: arrival minus stamp is then true transport.
 
     Parameters
     ----------
     seeg : `(samples, contacts)`, microvolts; sent in `unit` as `dtype`, integers saturating.
-    burst : samples per packet; clinical amplifiers send 1 to 100.
+    burst : samples per packet; clinical amplifiers send 1 to 100. A plan's own wins.
     loop : start over at the end of the recording.
     duration_s : stop after that many seconds; None plays to the end.
+    plan : what is to go wrong; it is told on a marker stream, `<name>-faults`.
     stop_event : set from outside to stop within a burst.
     wait_for_consumer : hold the first sample until somebody listens.
     linger_s : how long the stream stays open after the last sample.
     on_ready : called with the source id once the stream can be found.
+    on_injected : called with each fault and its LSL time.
 
     Raises
     ------
     MontageError
         If `unit` is unknown.
+    SettingsError
+        If the plan does not fit the recording.
     """
-    stop = stop_event or threading.Event()
-    encode = _encoder(seeg, unit, dtype)
-    outlet = pylsl.StreamOutlet(_info(name, source_id, fs, labels, unit, dtype), 0, _BUFFER_S)
-    on_ready(source_id)
-    while wait_for_consumer and not stop.is_set() and not outlet.wait_for_consumers(0.1):
-        pass
-    pushed = 0
-    total = _total(len(seeg), fs, loop, duration_s)
-    for start, end, due in due_bursts(total, burst, fs, pylsl.local_clock() + _LEAD_S, stop):
-        outlet.push_chunk(encode(start, end), due)
-        pushed = end
-    stop.wait(linger_s)
-    return pushed
-
-
-def due_bursts(
-    total: int | None, burst: int, fs: Fraction, start_time: float, stop: threading.Event
-) -> Iterator[tuple[int, int, float]]:
-    """Yield `(start, end, due)` of each burst once it is due on the LSL clock.
-
-    `due = start_time + (end - 1) / fs` is computed afresh from exact fractions: a late burst
-    does not delay the next, and nothing drifts. Ends after `total` samples, or when `stop` is set.
-    """
-    for start in count(0, burst):
-        end = start + burst if total is None else min(start + burst, total)
-        if end <= start:
-            return
-        due = start_time + float((end - 1) / fs)
-        while (left_s := due - pylsl.local_clock()) > 0:
-            stop.wait(left_s)
-            if stop.is_set():
-                return
-        yield start, end, due
+    description = Description(tuple(labels), fs, name, source_id, unit=unit, dtype=dtype)
+    wrong = plan or FaultPlan()
+    whole = wrong.model_copy(update={"packet": wrong.packet or burst})
+    blocks = array_blocks(seeg, fs, _total(len(seeg), fs, loop, duration_s))
+    return outlet.play(
+        inject(blocks, description, whole),
+        description,
+        stop=stop_event or threading.Event(),
+        wait_for_consumer=wait_for_consumer,
+        linger_s=linger_s,
+        markers=bool(wrong.faults),
+        on_ready=on_ready,
+        on_injected=on_injected,
+    )
 
 
 def load(path: Path) -> Source:
@@ -186,25 +170,51 @@ def run(args: argparse.Namespace) -> int:
     source = load(args.path)
     if args.burst < 1:
         raise SettingsError(f"a burst of {args.burst} samples", "1 or more", "use --burst 16")
+    plan = read_plan(args.inject) if args.inject else None
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    play(
-        _section(source, args.start_s, args.stop_s),
-        source.fs,
-        source.labels,
-        name=args.name,
-        source_id=args.source_id,
-        unit=args.unit,
-        dtype=args.dtype,
-        burst=args.burst,
-        loop=args.loop,
-        stop_event=stop,
-        wait_for_consumer=args.wait,
-        linger_s=args.linger_s,
-        on_ready=lambda source_id: print(f"ready source_id={source_id}", flush=True),
-    )
+    with _list_of_faults(args.injected) as told:
+        play(
+            _section(source, args.start_s, args.stop_s),
+            source.fs,
+            source.labels,
+            name=args.name,
+            source_id=args.source_id,
+            unit=args.unit,
+            dtype=args.dtype,
+            burst=args.burst,
+            loop=args.loop,
+            plan=plan,
+            stop_event=stop,
+            wait_for_consumer=args.wait,
+            linger_s=args.linger_s,
+            on_ready=lambda source_id: print(f"ready source_id={source_id}", flush=True),
+            on_injected=told,
+        )
     return 0
+
+
+@contextlib.contextmanager
+def _list_of_faults(path: Path | None) -> Iterator[outlet.Told]:
+    """Append each fault to a file as a line of JSON, at once."""
+    if path is None:
+        yield lambda time, injected: None
+        return
+    with _new_text(path) as file:
+
+        def told(time: float, injected: Injected) -> None:
+            line = {"time": time, "kind": injected.kind, "detail": injected.detail}
+            print(json.dumps(line), file=file, flush=True)
+
+        yield told
+
+
+def _new_text(path: Path) -> TextIO:
+    try:
+        return path.open("x")
+    except FileExistsError as err:
+        raise BusyOutputError(f"{path} exists", "a new name", "choose another") from err
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -216,41 +226,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SeegvoxError as err:
         print(f"amplifier: {err}", file=sys.stderr)
         return 2
-
-
-_DTYPES = {
-    "float32": pylsl.cf_float32,
-    "float64": pylsl.cf_double64,
-    "int16": pylsl.cf_int16,
-    "int32": pylsl.cf_int32,
-}
-
-
-def _info(
-    name: str, source_id: str, fs: Fraction, labels: Sequence[str], unit: str, dtype: str
-) -> pylsl.StreamInfo:
-    info = pylsl.StreamInfo(name, "EEG", len(labels), float(fs), _DTYPES[dtype], source_id)
-    write_description(info, labels, unit, "SEEG", manufacturer="seegvox (simulated)")
-    return info
-
-
-def _encoder(seeg: Floats, unit: str, dtype: str) -> Callable[[int, int], NDArray[np.generic]]:
-    per_unit = microvolts_per_unit(unit)
-    whole = np.issubdtype(np.dtype(dtype), np.integer)
-
-    def encode(start: int, end: int) -> NDArray[np.generic]:
-        rows = np.take(seeg, np.arange(start, end), axis=0, mode="wrap")
-        if per_unit == 1.0 and not whole:
-            return rows.astype(dtype)
-        scaled = rows.astype(np.float64) / per_unit
-        return _saturate(scaled, dtype) if whole else scaled.astype(dtype)
-
-    return encode
-
-
-def _saturate(x: NDArray[np.float64], dtype: str) -> NDArray[np.generic]:
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(x), limits.min, limits.max).astype(dtype)
 
 
 def _total(samples: int, fs: Fraction, loop: bool, duration_s: float | None) -> int | None:

@@ -25,3 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--linger-s", type=float, default=0.5, help="seconds the stream outlives its last sample"
     )
+    parser.add_argument(
+        "--inject", type=Path, default=None, help="TOML of faults; tools/faults/plan.py lists them"
+    )
+    parser.add_argument(
+        "--injected", type=Path, default=None, help="new file: what was injected, and when"
+    )

@@ -26,8 +26,8 @@ from realtime.latency import summarise
 from realtime.pipeline import Pipeline
 from realtime.playout.playout import open_playout
 from realtime.playout.settings import PlayoutSettings
+from realtime.record.reading import Run, read_run
 from realtime.recordings import Recording, audio_at, read_recording
-from realtime.runlog import Run, read_run
 from tools.amplifier import spawn_amplifier
 from tools.wav import wav_bytes
 from training.experiment import load

@@ -175,7 +175,10 @@ def _signal(facts: Mapping[str, Any]) -> Iterator[Row]:
         f"{b['low_hz']:g}-{b['high_hz']:g} Hz (order {b['order']})" for b in front_end["bands"]
     )
     yield "bands", f"{bands}, {kind}"
-    yield "features", f"{front_end['channels']} channels, z-scores within {front_end['clip']:g}"
+    rolling = f", rolling over {front_end['rolling_s']:g} s"
+    by = rolling if front_end["normalise"] == "rolling" else ", by the training statistics"
+    scores = f"z-scores within {front_end['clip']:g}{by}"
+    yield "features", f"{front_end['channels']} channels, {scores}"
     yield "bad contacts", ", ".join(front_end["bad_contacts"]) or "none"
 
 

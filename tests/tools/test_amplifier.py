@@ -8,12 +8,14 @@ from uuid import uuid4
 import numpy as np
 import pylsl
 import pytest
+from pylsl.util import LostError
 
 from models.errors import BusyOutputError, RecordingError, SeegvoxError
 from realtime.recordings import Recording, Trial
 from tests.lsl_outlets import Outlet
 from tools import streams
-from tools.amplifier import due_bursts, load, main, play, save_array, spawn_amplifier
+from tools.amplifier import load, main, play, save_array, spawn_amplifier
+from tools.faults.outlet import wait_until
 from training.nwb import write_recording
 
 FS = Fraction(1024)
@@ -26,30 +28,92 @@ def ramp(tmp_path: Path) -> Path:
     return path
 
 
-def test_bursts_are_due_with_their_last_sample_and_never_early() -> None:
-    start = pylsl.local_clock()
-    fs, got = Fraction(390625, 384), []
-    for first, end, due in due_bursts(100, 32, fs, start, threading.Event()):
-        assert pylsl.local_clock() >= due
-        assert due == start + float((end - 1) / fs)
-        got.append((first, end))
-    assert got == [(0, 32), (32, 64), (64, 96), (96, 100)]
+@pytest.mark.lsl
+def test_bursts_are_due_with_their_last_sample_and_never_early(tmp_path: Path) -> None:
+    fs, path, sid = Fraction(390625, 384), tmp_path / "odd.npy", uuid4().hex
+    save_array(path, np.arange(100.0)[:, None].astype(np.float32), fs, ["A1"])
+    with spawn_amplifier(path, "--burst", "32", "--wait", "--source-id", sid):
+        inlet = pylsl.StreamInlet(pylsl.resolve_byprop("source_id", sid, timeout=10)[0])
+        inlet.open_stream(5)
+        index, stamps, came = [], [], []
+        while len(index) < 100:
+            rows, times = inlet.pull_chunk(5.0, 100, min_samples=1)
+            came += [pylsl.local_clock()] * len(times)
+            index, stamps = index + [row[0] for row in rows], stamps + list(times)
+    assert index == list(range(100))
+    np.testing.assert_allclose(np.diff(stamps), float(1 / fs), atol=1e-9)
+    last = np.array([31, 63, 95, 99])[np.arange(100) // 32]
+    assert (np.array(came) >= np.array(stamps)[last]).all()
 
 
 def test_stop_ends_a_wait_at_once() -> None:
     stop = threading.Event()
     stop.set()
-    far = pylsl.local_clock() + 1000
-    assert list(due_bursts(None, 16, FS, far, stop)) == []
+    assert not wait_until(pylsl.local_clock() + 1000, stop)
+    assert not wait_until(pylsl.local_clock() - 1, stop)
+    assert wait_until(pylsl.local_clock() - 1, threading.Event())
 
 
-def test_no_drift_over_a_day() -> None:
-    # Begun two days ago: every burst is due at once, and says when it was due.
-    begun, bursts = -2.0 * 24 * 3600, 24 * 3600
-    rate = Fraction(390625, 384)
-    dues = [due for *_, due in due_bursts(1000 * bursts, 1000, rate, begun, threading.Event())]
-    assert len(dues) == bursts
-    assert dues[-1] == begun + float((1000 * bursts - 1) / rate)
+@pytest.mark.lsl
+def test_faults_are_injected_and_told(ramp: Path, tmp_path: Path) -> None:
+    """Over real LSL: a gap, NaN, and the outlet gone and back under another source id."""
+    sid, other, told = uuid4().hex, uuid4().hex, tmp_path / "told.jsonl"
+    plan = tmp_path / "faults.toml"
+    plan.write_text(
+        f"""packet = 8
+        [[faults]]
+        kind = "gap"
+        at_s = 0.25
+        ms = 125
+        [[faults]]
+        kind = "nan"
+        at_s = 0.5
+        seconds = 0.125
+        contacts = ["LA2"]
+        [[faults]]
+        kind = "loss"
+        at_s = 0.75
+        seconds = 1.0
+        source_id = "{other}"
+        """
+    )
+    options = ["--inject", str(plan), "--injected", str(told), "--loop", "--source-id", sid]
+    with spawn_amplifier(ramp, *options, "--wait", "--name", "sick"):
+        (marked,) = pylsl.resolve_byprop("source_id", f"{sid}-faults", timeout=10)
+        assert (marked.name(), marked.type()) == ("sick-faults", "Markers")
+        markers = pylsl.StreamInlet(marked)
+        markers.open_stream(5)
+        found = pylsl.resolve_byprop("source_id", sid, timeout=10)[0]
+        inlet = pylsl.StreamInlet(found, recover=False)
+        inlet.open_stream(5)
+        rows = []
+        with pytest.raises(LostError):
+            while True:
+                rows += inlet.pull_chunk(5.0, 100, min_samples=1)[0]
+        rows = np.array(rows)
+        assert pylsl.resolve_byprop("source_id", other, timeout=10)
+        notes = [markers.pull_sample(5.0) for _ in range(3)]
+    index = rows[:, 0] / 2
+    np.testing.assert_array_equal(np.setdiff1d(np.arange(index[-1]), index), np.arange(256, 384))
+    bad = np.isnan(rows[:, 1])
+    np.testing.assert_array_equal(index[bad], np.arange(512, 640))
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["gap", "nan", "loss"]
+    assert [json.loads(text[0])["fault"] for text, _ in notes] == ["gap", "nan", "loss"]
+    np.testing.assert_allclose([time for _, time in notes], [line["time"] for line in lines])
+    # 0.25 s apart, but for the quarter of a sample that a start lies before its sample.
+    np.testing.assert_allclose(np.diff([line["time"] for line in lines]), 0.25, atol=1e-3)
+
+
+def test_a_wrong_plan_publishes_nothing(
+    ramp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = tmp_path / "faults.toml"
+    plan.write_text('[[faults]]\nkind = "gap"\nat_s = 1\nms = 1\nlength = 5')
+    assert main([str(ramp), "--inject", str(plan)]) == 2
+    said = capsys.readouterr()
+    assert "length" in said.err
+    assert "ready" not in said.out
 
 
 def test_load_says_what_is_wrong(ramp: Path, tmp_path: Path) -> None:

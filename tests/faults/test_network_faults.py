@@ -1,0 +1,171 @@
+"""The cable between amplifier and decoder: pulled for 3 and 40 s, and UDP blocked.
+
+The amplifier lives in a network namespace behind a pair of virtual interfaces.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from tests.faults.policy import (
+    check_clean_edges,
+    check_delay,
+    check_resumed,
+    check_sounding,
+    silence_for,
+)
+from tests.faults.session import (
+    amplifier,
+    live,
+    now,
+    outcome_of,
+    recorder,
+    run_until,
+    session_settings,
+)
+from tests.sound_servers import SoundServer, require
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+HERE, THERE = "10.213.77.1", "10.213.77.2"
+CONFIG = """[log]
+level=-2
+[ports]
+IPv6=disable
+PortRange=128
+[multicast]
+ResolveScope=machine
+[lab]
+SessionID={session}
+KnownPeers={{{peer}}}
+"""
+
+
+@dataclass
+class Cable:
+    """A cable to another machine's network: commands run there, and configurations of liblsl."""
+
+    space: str
+    link: str
+    here: dict[str, str]
+    there: dict[str, str]
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.space)
+
+    def pull(self) -> float:
+        """Out; the LSL time just before."""
+        before = now()
+        ip("link", "set", self.link, "down")
+        return before
+
+    def plug(self) -> float:
+        """In again; the LSL time just after."""
+        ip("link", "set", self.link, "up")
+        return now()
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def cable(tmp_path: Path) -> Iterator[Cable]:
+    require("ip")
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+    tag = uuid4().hex[:6]
+    space, link, end = f"svf{tag}", f"svh{tag}", f"svt{tag}"
+    try:
+        ip("netns", "add", space)
+    except subprocess.CalledProcessError as err:
+        pytest.skip(f"network namespaces are not permitted here: {err.stderr.decode()}")
+    try:
+        ip("link", "add", link, "type", "veth", "peer", "name", end)
+        ip("link", "set", end, "netns", space)
+        ip("addr", "add", f"{HERE}/24", "dev", link)
+        ip("link", "set", link, "up")
+        for words in (["addr", "add", f"{THERE}/24", "dev", end], ["link", "set", end, "up"]):
+            ip("-n", space, *words)
+        ip("-n", space, "link", "set", "lo", "up")
+        envs = []
+        for peer in (THERE, HERE):
+            path = tmp_path / f"lsl-{peer}.cfg"
+            path.write_text(CONFIG.format(session=f"cable{tag}", peer=peer))
+            envs.append({"LSLAPICFG": str(path)})
+        yield Cable(space, link, *envs)
+    finally:
+        # The pair goes with the namespace, once its last process has ended.
+        subprocess.run(["ip", "link", "del", link], check=False, capture_output=True)
+        ip("netns", "del", space)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 40.0], ids=["3s", "40s"])
+def test_a_cable_that_is_pulled(
+    sounding_bundle: Path, pulse: SoundServer, tmp_path: Path, cable: Cable, seconds: float
+) -> None:
+    """Nobody reports it; what TCP kept is seconds old when it comes, and is not played."""
+    with (
+        recorder(pulse) as capture,
+        amplifier(tmp_path, [], prefix=cable.prefix, env=cable.there) as amp,
+        live(
+            sounding_bundle, tmp_path, pulse.env | cable.here, **session_settings(pulse, amp)
+        ) as running,
+    ):
+        decoding = running.wait_for("decoding")
+        run_until(running, decoding + 3.0)
+        pulled = cable.pull()
+        run_until(running, pulled + seconds)
+        plugged = cable.plug()
+        run_until(running, plugged + 5.0)
+        assert running.stop() == 0
+        outcome = outcome_of(running, amp, capture.heard())
+    outcome.injected.append({"time": pulled, "kind": "pulled", "detail": {}})
+    span = silence_for(outcome, pulled)
+    print(f"{seconds:g} s: sound {span.end - plugged:.3f} s after the cable was back")
+    assert span.end > plugged
+    check_resumed(span, plugged)
+    check_clean_edges(outcome, pulled - 0.5, pulled + 0.5)
+    check_clean_edges(outcome, plugged, plugged + 3.0)
+    check_delay(outcome, plugged + 3.0, plugged + 4.8)
+    # What may be heard is new: younger than playout's delay and a packet.
+    hops = outcome.hops
+    heard = (hops["available"] > pulled) & ~hops["muted"] & ~hops["dropped"]
+    assert np.max((hops["available"] - hops["lsl_time"])[heard]) < 0.15
+
+
+def test_udp_that_is_blocked(
+    sounding_bundle: Path, pulse: SoundServer, tmp_path: Path, cable: Cable
+) -> None:
+    """The sender's clock cannot be asked any more; data flow over TCP, and it sounds on."""
+    rule = ["rule", "add", "pref", "5", "ipproto", "udp", "to", THERE, "blackhole"]
+    with (
+        recorder(pulse) as capture,
+        amplifier(tmp_path, [], prefix=cable.prefix, env=cable.there) as amp,
+        live(
+            sounding_bundle, tmp_path, pulse.env | cable.here, **session_settings(pulse, amp)
+        ) as running,
+    ):
+        decoding = running.wait_for("decoding")
+        run_until(running, decoding + 3.0)
+        ip(*rule)
+        blocked = now()
+        try:
+            run_until(running, blocked + 12.0)
+        finally:
+            ip("rule", "del", "pref", "5")
+        assert running.stop() == 0
+        outcome = outcome_of(running, amp, capture.heard())
+    outcome.injected.append({"time": blocked, "kind": "blocked", "detail": {}})
+    check_sounding(outcome, blocked - 2.0, blocked + 11.5)
+    check_clean_edges(outcome, blocked - 2.0, blocked + 11.5)
+    check_delay(outcome, blocked + 8.0, blocked + 11.5)

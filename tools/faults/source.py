@@ -1,0 +1,51 @@
+"""A clean source: samples with the times they were taken at, and what its stream says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.streaming import Floats
+
+Times = NDArray[np.float64]
+Blocks = Iterator[tuple[Floats, Times]]
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an outlet says of itself.
+
+    `fs` is the nominal rate, Hz; `unit` is of every channel, and `dtype` the sample format
+    (float32, float64, int16 or int32), which integers saturate in.
+    """
+
+    labels: tuple[str, ...]
+    fs: Fraction
+    name: str
+    source_id: str
+    type: str = "EEG"
+    channel_type: str = "SEEG"
+    unit: str = "microvolts"
+    dtype: str = "float32"
+
+
+def array_blocks(seeg: Floats, fs: Fraction, total: int | None = None) -> Blocks:
+    """Blocks of `(n, contacts)` microvolts and `(n,)` seconds from the first sample.
+
+    Sample `i` lies at `i / fs`, rounded once, so nothing drifts. `total` samples in all, from the
+    start again where the array ends; None goes on for ever.
+    """
+    for start in count(0, _BLOCK):
+        end = start + _BLOCK if total is None else min(start + _BLOCK, total)
+        if end <= start:
+            return
+        rows = np.arange(start, end)
+        # Integers below 2**53 are exact: the one rounding is that of the division.
+        times: Times = rows * np.float64(fs.denominator) / np.float64(fs.numerator)
+        yield np.take(seeg, rows % len(seeg), axis=0), times
