@@ -6,6 +6,8 @@ import socket
 import threading
 from typing import Protocol
 
+from pylsl.util import InternalError
+
 from models.errors import StreamError
 from realtime.inlet import Inlet
 
@@ -55,7 +57,7 @@ class ClockCorrection:
         while not self._stop.is_set():
             try:
                 self.value = self._inlet.time_correction(self._timeout_s)
-            except StreamError:
+            except (StreamError, InternalError, RuntimeError):
                 self.failures += 1
             self._stop.wait(self._period_s)
 

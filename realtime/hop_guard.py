@@ -62,10 +62,13 @@ class HopGuard:
 
     def _look_at_masks(self, hop: Hop, now: float) -> None:
         mask = hop.mask & self._used
-        if now - self._mask_told < MASKS_TOLD_S or np.array_equal(mask, self._mask):
+        count = int(np.count_nonzero(mask))
+        # Only what is told may wait, not the mute.
+        at_once = count > self._limit and not self._states.holds("masks")
+        soon = now - self._mask_told < MASKS_TOLD_S and not at_once
+        if soon or np.array_equal(mask, self._mask):
             return
         self._mask, self._mask_told = mask, now
-        count = int(np.count_nonzero(mask))
         named = [name for name, bad in zip(self._contacts, mask, strict=True) if bad]
         self._emit(Event("masks", now, {"masked": count, "contacts": named}))
         words = f"{count} of {len(mask)} contacts are masked"

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import pylsl
 from numpy.typing import NDArray
-from pylsl.util import LostError
+from pylsl.util import InternalError, LostError
 from pylsl.util import TimeoutError as LslTimeoutError
 
 from models.errors import MontageError, StreamError
@@ -121,7 +121,7 @@ class Inlet:
             raw, stamps = self._live().pull_chunk(
                 timeout_s, MAX_PULL, self._montage.raw, min_samples=1, as_numpy=True
             )
-        except LostError as err:
+        except (LostError, InternalError, RuntimeError) as err:
             raise self._gone() from err
         if len(stamps) == 0:
             return None

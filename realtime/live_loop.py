@@ -165,13 +165,15 @@ class LiveLoop:
         self._next_look = now + _LOOK_S
         silent = None if self._playout.stats().alive else "there is no sound device"
         self._core.fault("sound", silent, now)
-        self._core.fault("record", self._record.fault, now)
+        self._core.fault("record", self._record.trouble, now)
 
     def _obey(self) -> None:
         while (command := self._operator.poll()) is not None:
             self._do(command, pylsl.local_clock())
 
     def _do(self, command: Command, now: float) -> None:
+        if command.verb in ("mute", "unmute"):
+            self._emit(Event(command.verb, command.time, {"by": "operator"}))
         if command.verb == "mute":
             self._core.fault("operator", "muted by the operator", now)
         elif command.verb == "unmute":

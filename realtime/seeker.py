@@ -17,8 +17,9 @@ from models.errors import MontageError, SeegvoxError, StreamError
 from realtime.inlet import Block, Inlet
 from realtime.streams import StreamDescription, StreamQuery, one_line
 
-# A query finds what answers within its wait; short ones, or the wait itself is the delay.
-_WAITS_S = (0.1, 0.1, 0.1, 0.1, 0.5)
+# A query finds what answers within its wait; short ones, or the wait itself is the delay. The
+# questions to KnownPeers go out 0.5 s after those by multicast.
+_WAITS_S = (0.1, 0.1, 0.7)
 _FIRST_SAMPLE_S = 1.0
 _PULL_S = 0.05
 # Between two looks at a stream that was refused.
@@ -71,20 +72,32 @@ class Seeker:
     def call_off(self) -> None:
         """End the search at its next step; what it finds is closed."""
         self._over.set()
-        self._thread = None
+        self._thread = self.result = None
 
     def _run(self, former: StreamDescription, over: threading.Event) -> None:
         turn = 0
         while not over.is_set():
-            found = self._look(former, _WAITS_S[turn % len(_WAITS_S)])
+            wait_s = _WAITS_S[turn % len(_WAITS_S)]
             turn += 1
-            result = self._try(found, over) if found is not None else None
+            try:
+                found = self._look(former, wait_s)
+                result = self._try(found, over) if found is not None else None
+            except Exception as err:
+                # liblsl's wrapper raises more than it documents; the search must go on.
+                self.refusal, result = f"the search for the stream failed: {err!r}", None
             if result is not None:
-                if not over.is_set():
-                    self.result = result
+                self._give(result, over)
                 return
             if self.refusal:
                 over.wait(_PATIENCE_S)
+
+    def _give(self, result: Found, over: threading.Event) -> None:
+        if not over.is_set():
+            self.result = result
+        if over.is_set():
+            # Called off meanwhile: an inlet nobody takes would stay connected.
+            self.result = None
+            result.inlet.close()
 
     def _look(self, former: StreamDescription, wait_s: float) -> pylsl.StreamInfo | None:
         """The stream to try, if there is one."""

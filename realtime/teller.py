@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from realtime.events import Event
 from realtime.states import STATES
@@ -44,4 +45,6 @@ class Teller:
 
     def _run(self) -> None:
         while (line := self._queue.get()) is not None:
-            self._tell(line)
+            # A terminal that is gone ends nothing.
+            with suppress(OSError, ValueError):
+                self._tell(line)

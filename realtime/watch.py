@@ -103,7 +103,7 @@ class Watch:
     def _retry(self) -> None:
         try:
             self._playout.start(self._stop.is_set)
-        except SeegvoxError as err:
+        except (SeegvoxError, OSError, RuntimeError) as err:
             self._next_try = time.monotonic() + RETRY_S
             self._still_lost(str(err))
             return

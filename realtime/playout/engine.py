@@ -64,7 +64,7 @@ class Engine:
         self._x, self._rate, self._device_delay = exchange, rate, device_delay_s
         self._ceiling = np.float32(settings.ceiling)
         target = int(settings.target_ms * RATE_HZ / 1000)
-        self._least = target - HOP
+        self._least = max(target - HOP, BLOCK + RESERVE)
         # At a mean delay of `target`, the ring's troughs lie below it.
         self._cap = target + int(settings.headroom_ms * RATE_HZ / 1000)
         self._control = DelayControl(settings.target_ms / 1000)
@@ -167,6 +167,8 @@ class Engine:
         """Fade out what is left and fill again."""
         self._playing = False
         self._x.add(Count.UNDERRUNS, 1)
+        if not fill:
+            return np.zeros(BLOCK, np.float32)
         audio = self._take(fill)
         gain = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fill) + 0.5) / fill)
         return (audio * gain).astype(np.float32)

@@ -14,12 +14,13 @@ from contextlib import suppress
 from typing import Any
 
 import pylsl
-from pylsl.util import LostError
+from pylsl.util import InternalError
 from pylsl.util import TimeoutError as LslTimeoutError
 
 TYPES = ("markers", "marker", "events", "event", "triggers", "trigger", "stim")
 _LOOK_S, _PULL_S, _ASK_EVERY_S = 0.25, 0.1, 5.0
 _MOST_STREAMS = 64
+_AGAIN_S = 6.0
 
 Line = tuple[str, dict[str, Any]]
 """Table (`markers`, `marker_streams` or `events`) and what is to become a line of it."""
@@ -44,6 +45,7 @@ class MarkerStreams:
         self._own = set(own)
         self._stop = threading.Event()
         self._seen: dict[str, threading.Thread] = {}
+        self._count = 0
         self.lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._look, name="marker streams", daemon=True)
         self._thread.start()
@@ -57,13 +59,21 @@ class MarkerStreams:
     def _look(self) -> None:
         resolver = pylsl.ContinuousResolver()
         while not self._stop.wait(_LOOK_S):
-            for info in resolver.results():
-                new = info.uid() not in self._seen and info.source_id() not in self._own
-                if new and is_marker_stream(info) and len(self._seen) < _MOST_STREAMS:
-                    self._follow(info)
+            with suppress(RuntimeError, InternalError):
+                for info in resolver.results():
+                    if self._is_new(info):
+                        self._follow(info)
+
+    def _is_new(self, info: pylsl.StreamInfo) -> bool:
+        """Not followed at present: one whose connection broke may live on under the same uid."""
+        if info.source_id() in self._own or not is_marker_stream(info):
+            return False
+        former = self._seen.get(info.uid())
+        followed = sum(thread.is_alive() for thread in self._seen.values())
+        return (former is None or not former.is_alive()) and followed < _MOST_STREAMS
 
     def _follow(self, info: pylsl.StreamInfo) -> None:
-        number = len(self._seen)
+        number, self._count = self._count, self._count + 1
         thread = threading.Thread(target=self._pull, args=(number, info), daemon=True)
         self._seen[info.uid()] = thread
         self.lines.put(("marker_streams", _said(number, info)))
@@ -82,10 +92,13 @@ class MarkerStreams:
                 for value, stamp in zip(values, stamps, strict=True):
                     self.lines.put(("markers", _marker(number, value, stamp, clock.offset_s)))
                 clock.refresh()
-        except (LostError, LslTimeoutError) as err:
+        except Exception as err:
+            # Text that is no UTF-8 too: one stream's fault must not end in silence.
             why = str(err) or type(err).__name__
             lost = {"event": "marker stream lost", "time": pylsl.local_clock()}
             self.lines.put(("events", {**lost, "stream": number, "name": info.name(), "why": why}))
+            # What is dead is still found for some seconds.
+            self._stop.wait(_AGAIN_S)
 
 
 class _Clock:

@@ -98,6 +98,16 @@ class Table:
             return
         path = self._folder / name
         exact = path.with_suffix(".partial")
+        try:
+            self._copy(path, exact, rows)
+        except OSError:
+            # A nearly full disk: nothing is lost, the file with the hole stays.
+            exact.unlink(missing_ok=True)
+            return
+        exact.replace(path)
+        self.parts[-1] = (name, rows, rows)
+
+    def _copy(self, path: Path, exact: Path, rows: int) -> None:
         at = make_part(exact, self.spec, rows)
         with path.open("rb") as source, exact.open("r+b") as sink:
             source.seek(self._at)
@@ -105,8 +115,6 @@ class Table:
             left = rows * self._row
             while left:
                 left -= sink.write(source.read(min(left, _COPY)))
-        exact.replace(path)
-        self.parts[-1] = (name, rows, rows)
 
     def _open(self) -> None:
         name = f"{DATA}/{self.spec.name.replace('/', '-')}-{len(self.parts):04d}.h5"

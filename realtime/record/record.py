@@ -33,6 +33,10 @@ from realtime.record.ring import Count, Kind, Ring, Status, memory_size
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PERIOD_S = 0.1
+# For what waits when the record closes; longer, nobody drains the ring.
+_HANDED_ON_S = 5.0
+# Trouble is told for as long as records were left out so recently.
+_BEHIND_S = 2.0
 _START_S, _END_S = 20.0, 60.0
 # The recorder may stand still for this long before anything is lost.
 RING_S = 8.0
@@ -100,6 +104,7 @@ class Record:
         self._files = [_shared(_ring_size(len(contacts), fs_hz)), _shared(_WORDS_RING)]
         self._data, self._words = (Ring(_mapped(f)) for f in self._files)
         self._received, self._told_dropped = 0, 0
+        self._behind_until = 0.0
         self._hop_row = bytearray(_HOP_ROW.size)
         self._contacts = len(contacts)
         self._no_mask = bytes(mask_bytes(len(contacts)))
@@ -146,6 +151,13 @@ class Record:
         return self._data[Count.DROPPED]
 
     @property
+    def trouble(self) -> str | None:
+        """`fault`, or that records are being left out; None while all is well."""
+        if self.fault is None and time.monotonic() < self._behind_until:
+            return "the recorder stands still, and records are left out"
+        return self.fault
+
+    @property
     def room(self) -> int:
         """Bytes that samples and hops may take until some are left out."""
         return self._data.room
@@ -155,7 +167,11 @@ class Record:
 
     def __exit__(self, *exc: object) -> None:
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(_HANDED_ON_S)
+        if self._thread.is_alive():
+            # Nobody drains the ring: with a fault the thread gives up.
+            self.fault = "the recorder hangs"
+            self._thread.join()
         words = self._recorder.end(0.0 if self.fault else _END_S)
         if self.fault is None and self._words[Count.STATUS] != Status.CLOSED:
             self.fault = self._words.message or words
@@ -238,8 +254,10 @@ class Record:
         if self.fault is None and not self._recorder.running():
             self.fault = self._words.message or self._recorder.end(0.0)
         if self.dropped > self._told_dropped:
-            self._told_dropped = self.dropped
-            self._tell(f"record overrun: {self.dropped} records left out so far")
+            self._told_dropped, now = self.dropped, time.monotonic()
+            if now > self._behind_until:
+                self._tell(f"record overrun: {self.dropped} records left out so far")
+            self._behind_until = now + _BEHIND_S
 
 
 def _json_line(content: dict[str, Any]) -> bytes:
