@@ -35,6 +35,12 @@ def add_parser(subparsers: Any) -> None:
         default=["causal"],
         help="causal, offline, 'no attention', 'no pre-net', 'no post-net', 'look-ahead N'",
     )
+    parser.add_argument(
+        "--baselines",
+        nargs="*",
+        default=["causal linear", "causal ridge", "linear", "densenet"],
+        help="scored beside the first variant; also 'ridge', 'causal densenet'",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,12 +48,15 @@ def run(args: argparse.Namespace) -> int:
     """Run what is missing; prints the table and writes `table.json`."""
     for module in ("torch", "lightning", "onnxscript"):
         need(module, "train")
+    if any(name.startswith("look-ahead") for name in args.variants):
+        need("matplotlib", "report")
     from models.files import new_file
     from models.toml import read_toml, validated
+    from tools.study_plot import write_lookahead
     from training.settings import ExperimentSettings
     from training.study import StudySettings, format_rows, rows_of, run_study
 
-    chosen = ("gains", "seeds", "minutes", "session", "folds", "variants")
+    chosen = ("gains", "seeds", "minutes", "session", "folds", "variants", "baselines")
     study = validated(StudySettings, {name: getattr(args, name) for name in chosen}, "study")
     raw = read_toml(args.settings) if args.settings else {}
     experiment = validated(ExperimentSettings, raw, str(args.settings or "defaults"))
@@ -56,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     print(format_rows(rows))
     with new_file(args.out / "table.json", overwrite=True) as partial:
         partial.write_text(json.dumps([asdict(row) for row in rows], indent=1, default=_plain))
+    if write_lookahead(rows, args.out / "look-ahead.png"):
+        print(f"score against look-ahead: {args.out / 'look-ahead.png'}")
     return 0
 
 
