@@ -38,7 +38,10 @@ class Handover:
 
     def __init__(self, push: Callable[[Floats, int], None], playout_s: float) -> None:
         self._push, self._playout_s = push, playout_s
+        # Hops that playout holds.
+        self._held = round(playout_s / HOP)
         self._tail: Floats = np.zeros(VOCODER_HOP, np.float32)
+        self._tail_of = 0
         self._broken = False
         self._on_time = ON_TIME_HOPS
         self._silence: Floats = np.zeros(VOCODER_HOP, np.float32)
@@ -63,12 +66,13 @@ class Handover:
         audio = hop.audio
         if self._broken:
             # The ring may still hold the hop before: what it led to fades into what there is.
-            audio = self._tail * _RISE[::-1] + audio * _RISE
+            still = hop.index - self._tail_of <= self._held
+            audio = audio * _RISE + (self._tail * _RISE[::-1] if still else 0)
             self._broken = False
         self._push(audio, hop.index)
 
     def _stand_in(self, first: int, index: int) -> None:
-        if first >= 0 and (index - first) * HOP <= self._playout_s:
+        if first >= 0 and index - first <= self._held:
             for left_out in range(first, index):
                 self._push(self._silence, left_out)
 
@@ -77,4 +81,5 @@ class Handover:
         self._on_time = 0
         if not self._broken:
             self._tail[:] = hop.audio
+            self._tail_of = hop.index
             self._broken = True

@@ -32,13 +32,13 @@ def test_what_is_too_late_is_dropped_counted_and_joined_without_a_step() -> None
     handover = Handover(lambda audio, index: pushed.append(audio), 0.045)
     for k in range(60):
         made = hop(k, due=0.0)
-        late = 10 <= k < 21
+        late = 10 <= k < 13
         handover.hop(made, 0.08 if late else 0.07, burst_s=0.031)
         assert made.dropped == late
-        assert handover.overloaded == (10 <= k < 21 + 32)
-    assert handover.dropped == 11
+        assert handover.overloaded == (10 <= k < 13 + 32)
+    assert handover.dropped == 3
     audio = np.concatenate(pushed)
-    assert len(audio) == 49 * VOCODER_HOP
+    assert len(audio) == 57 * VOCODER_HOP
     # The sine moves by 0.025 a sample; two of them cross-faded over 15 ms by hardly more.
     assert np.abs(np.diff(audio)).max() < 0.03
 
@@ -58,3 +58,17 @@ def test_nothing_stands_in_once_playout_has_run_dry() -> None:
     for k in (0, 1, 40, 41):
         handover.hop(hop(k, due=k * 0.015), k * 0.015 + 0.07, burst_s=0.031)
     assert pushed == [0, 1, 40, 41]
+
+
+def test_nothing_stale_is_heard_after_a_long_stretch_was_dropped() -> None:
+    pushed: list[np.ndarray] = []
+    handover = Handover(lambda audio, index: pushed.append(audio), 0.045)
+    for k in range(60):
+        made = hop(k, due=0.0)
+        if 10 <= k < 50:
+            made.audio[:] = 0.9
+        elif k >= 50:
+            made.audio[:] = 0.0
+        handover.hop(made, 0.08 if 10 <= k < 50 else 0.07, burst_s=0.031)
+    # What was dropped first was due 600 ms before.
+    assert not np.concatenate(pushed[10:]).any()
