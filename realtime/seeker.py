@@ -17,9 +17,8 @@ from models.errors import MontageError, SeegvoxError, StreamError
 from realtime.inlet import Block, Inlet
 from realtime.streams import StreamDescription, StreamQuery, one_line
 
-# A query finds what answers within its wait; short ones, or the wait itself is the delay. The
-# questions to KnownPeers go out 0.5 s after those by multicast.
-_WAITS_S = (0.1, 0.1, 0.7)
+# A query finds what answers within its wait; short ones, or the wait itself is the delay.
+_WAITS_S = (0.1, 0.1, 0.1, 0.1, 0.5)
 _FIRST_SAMPLE_S = 1.0
 _PULL_S = 0.05
 # Between two looks at a stream that was refused.
