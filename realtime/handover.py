@@ -17,14 +17,13 @@ import numpy as np
 from models.hops import HOP
 from models.mel import VOCODER_HOP
 from models.streaming import Floats
+from realtime.fades import rise
 from realtime.pipeline import Hop
 
 # What is dropped for less than this is one stretch.
 ON_TIME_HOPS = 33
 
-_RISE = (0.5 - 0.5 * np.cos(np.pi * (np.arange(VOCODER_HOP) + 0.5) / VOCODER_HOP)).astype(
-    np.float32
-)
+_RISE = rise(VOCODER_HOP)
 
 
 class Handover:

@@ -8,21 +8,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests.lsl_config import lsl_config
+
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 _folder = tempfile.TemporaryDirectory(prefix="seegvox-lsl-")
 _config = Path(_folder.name) / "lsl_api.cfg"
-_config.write_text(
-    f"""[log]
-level=-2
-[ports]
-IPv6=disable
-PortRange=128
-[multicast]
-ResolveScope=machine
-[lab]
-SessionID=t{os.getpid()}{_worker}
-"""
-)
+_config.write_text(lsl_config(f"t{os.getpid()}{_worker}"))
 # Child processes inherit it.
 os.environ["LSLAPICFG"] = str(_config)
 # Tests step small networks, faster with one thread; two that wait for each other on a busy machine

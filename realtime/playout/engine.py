@@ -13,6 +13,7 @@ import numpy as np
 import samplerate
 
 from models.streaming import Floats
+from realtime.fades import rise
 from realtime.playout.control import DelayControl, DeviceClock
 from realtime.playout.exchange import AUDIO, MARKS, Count, Exchange, Value
 from realtime.playout.settings import RATE_HZ, PlayoutSettings
@@ -22,7 +23,7 @@ BLOCK = 67
 # Kept back so that there is something to fade when the producer falls silent.
 RESERVE = 48
 HOP = 240
-FADE_IN = (0.5 - 0.5 * np.cos(np.pi * (np.arange(BLOCK) + 0.5) / BLOCK)).astype(np.float32)
+FADE_IN = rise(BLOCK)
 # A trough must last this long before audio is cut, or every burst would be.
 TROUGH_BLOCKS = 15
 RECENT_HOPS = 4

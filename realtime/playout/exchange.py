@@ -102,10 +102,7 @@ class Exchange:
     def push(self, audio: Floats, hop: int, now: float) -> None:
         """Append `(n,)` samples of hop `hop`; over the oldest if the player stands still."""
         start, mark = self[Count.WRITTEN], self[Count.MARKS_WRITTEN]
-        at = start % AUDIO
-        first = min(len(audio), AUDIO - at)
-        self._audio[at : at + first] = audio[:first]
-        self._audio[: len(audio) - first] = audio[first:]
+        _put(self._audio, start, audio)
         # The mark goes first: audio whose mark is unknown would be played without a time.
         row = mark % MARKS
         self._marks[2 * row], self._marks[2 * row + 1], self._pushed[row] = hop, start, now
@@ -140,10 +137,7 @@ class Exchange:
     def tell_heard(self, audio: Floats, now: float, rate: int) -> None:
         """Keep `(n,)` that the device had taken at `now`, at its rate, for the record."""
         start, row = self[Count.HEARD], self[Count.HEARD_MARKS]
-        at = start % HEARD
-        first = min(len(audio), HEARD - at)
-        self._heard[at : at + first] = audio[:first]
-        self._heard[: len(audio) - first] = audio[first:]
+        _put(self._heard, start, audio)
         self._heard_marks[row % MARKS] = (start, len(audio), now, rate)
         self.counts[Count.HEARD] = start + len(audio)
         self.counts[Count.HEARD_MARKS] = row + 1
@@ -183,6 +177,14 @@ class Exchange:
     @message.setter
     def message(self, text: str) -> None:
         _set_text(self._message, text)
+
+
+def _put(ring: Floats, start: int, audio: Floats) -> None:
+    """Write samples from absolute position `start` on, round the end."""
+    at = start % len(ring)
+    first = min(len(audio), len(ring) - at)
+    ring[at : at + first] = audio[:first]
+    ring[: len(audio) - first] = audio[first:]
 
 
 def _view(memory: mmap.mmap | bytearray, at: int, n: int, kind: str) -> Any:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from models.errors import AudioError
 from models.streaming import Floats
+from realtime import child
+from realtime.child import shared_memory
 from realtime.playout.exchange import SIZE, Count, Exchange, Status, Value
 from realtime.playout.process import play
 from realtime.playout.settings import RATE_HZ, PlayoutSettings, PlayoutStats
@@ -43,7 +45,7 @@ class Playout:
         self, settings: PlayoutSettings, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.settings, self._clock = settings, clock
-        self._memory = _shared_memory()
+        self._memory = shared_memory("seegvox-playout", SIZE)
         self._x = Exchange(mmap.mmap(self._memory.fileno(), SIZE))
         self._host: _ProcessHost | _ThreadHost | None = None
         self._dacs = 0
@@ -183,11 +185,7 @@ class _ProcessHost:
         return self._child.poll() is None
 
     def end(self, seconds: float) -> None:
-        try:
-            self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        child.end(self._child, seconds)
 
     def last_words(self) -> str:
         self._words.seek(0)
@@ -212,16 +210,6 @@ class _ThreadHost:
 
     def last_words(self) -> str:
         return "the player's thread ended without a word"
-
-
-def _shared_memory() -> BinaryIO:
-    """Anonymous file that a child inherits and that vanishes with the last process."""
-    if hasattr(os, "memfd_create"):
-        file: BinaryIO = os.fdopen(os.memfd_create("seegvox-playout"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-    file.truncate(SIZE)
-    return file
 
 
 def open_playout(settings: PlayoutSettings, clock: Callable[[], float] = time.monotonic) -> Playout:

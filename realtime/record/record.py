@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from models.errors import RecordingError
 from models.files import refuse_busy
 from models.streaming import Floats
+from realtime import child
+from realtime.child import shared_memory
 from realtime.record.layout import HOP, mask_bytes
 from realtime.record.ring import Count, Kind, Ring, Status, memory_size
 
@@ -289,11 +291,7 @@ class _Process:
 
     def end(self, seconds: float) -> str:
         """Wait for it, kill what hangs; its last words."""
-        try:
-            self._child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+        child.end(self._child, seconds)
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
         said = f": {lines[-1]}" if lines else ""
@@ -305,16 +303,7 @@ def _ring_size(contacts: int, fs_hz: float) -> int:
 
 
 def _shared(capacity: int) -> BinaryIO:
-    """Anonymous memory that a child inherits and that vanishes with the last process."""
-    size = memory_size(capacity)
-    if hasattr(os, "memfd_create"):
-        file: BinaryIO = os.fdopen(os.memfd_create("seegvox-record"), "w+b")
-    else:
-        file = tempfile.TemporaryFile()  # noqa: SIM115
-    # Written, not only sized: the hop path must not be the first to touch a page.
-    file.write(bytes(size))
-    file.flush()
-    return file
+    return shared_memory("seegvox-record", memory_size(capacity))
 
 
 def _mapped(file: BinaryIO) -> mmap.mmap:

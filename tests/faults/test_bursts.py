@@ -28,14 +28,8 @@ PLAN = [
     {"kind": "burst", "at_s": at, "seconds": LASTS_S, "samples": samples}
     for at, samples in (COVERED | LONGER).items()
 ]
+SECONDS = 30.0
 NAMES = [f"{samples} samples" for samples in (COVERED | LONGER).values()]
-
-
-@pytest.fixture(scope="module")
-def outcome(
-    sounding_bundle: Path, pulse: SoundServer, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    return play_out(sounding_bundle, pulse, tmp_path_factory.mktemp("bursts"), PLAN, 30.0)
 
 
 def test_a_fault_free_stretch_sounds(outcome: Outcome) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.faults.bundle import CONTACTS
@@ -16,8 +14,7 @@ from tests.faults.policy import (
     check_sounding,
     silence_for,
 )
-from tests.faults.session import FIRST_FAULT_S, Outcome, play_out
-from tests.sound_servers import SoundServer
+from tests.faults.session import FIRST_FAULT_S, Outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -33,14 +30,7 @@ PLAN = [
     {"kind": kind, "at_s": FIRST_FAULT_S + APART_S * i, "seconds": LASTS_S, "share": share}
     for i, (kind, share) in enumerate(CASES)
 ]
-
-
-@pytest.fixture(scope="module")
-def outcome(
-    sounding_bundle: Path, pulse: SoundServer, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    seconds = FIRST_FAULT_S + APART_S * len(CASES) + 0.5
-    return play_out(sounding_bundle, pulse, tmp_path_factory.mktemp("contacts"), PLAN, seconds)
+SECONDS = FIRST_FAULT_S + APART_S * len(CASES) + 0.5
 
 
 def names(case: tuple[str, float]) -> str:

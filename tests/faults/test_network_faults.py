@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -23,6 +24,9 @@ from tests.faults.policy import (
     silence_for,
 )
 from tests.faults.session import (
+    Amplifier,
+    Live,
+    Recorder,
     amplifier,
     live,
     now,
@@ -31,22 +35,12 @@ from tests.faults.session import (
     run_until,
     session_settings,
 )
+from tests.lsl_config import lsl_config
 from tests.sound_servers import SoundServer, require
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 HERE, THERE = "10.213.77.1", "10.213.77.2"
-CONFIG = """[log]
-level=-2
-[ports]
-IPv6=disable
-PortRange=128
-[multicast]
-ResolveScope=machine
-[lab]
-SessionID={session}
-KnownPeers={{{peer}}}
-"""
 
 
 @dataclass
@@ -100,7 +94,7 @@ def cable(tmp_path: Path) -> Iterator[Cable]:
         envs = []
         for peer in (THERE, HERE):
             path = tmp_path / f"lsl-{peer}.cfg"
-            path.write_text(CONFIG.format(session=f"cable{tag}", peer=peer))
+            path.write_text(lsl_config(f"cable{tag}") + f"KnownPeers={{{peer}}}\n")
             envs.append({"LSLAPICFG": str(path)})
         yield Cable(space, link, *envs)
     finally:
@@ -109,20 +103,27 @@ def cable(tmp_path: Path) -> Iterator[Cable]:
         ip("netns", "del", space)
 
 
+@contextmanager
+def session_over(
+    cable: Cable, bundle: Path, pulse: SoundServer, folder: Path
+) -> Iterator[tuple[Live, Amplifier, Recorder]]:
+    """A session that has decoded for 3 s what comes through the cable."""
+    with (
+        recorder(pulse) as capture,
+        amplifier(folder, [], prefix=cable.prefix, env=cable.there) as amp,
+        live(bundle, folder, pulse.env | cable.here, **session_settings(pulse, amp)) as running,
+    ):
+        decoding = running.wait_for("decoding")
+        run_until(running, decoding + 3.0)
+        yield running, amp, capture
+
+
 @pytest.mark.parametrize("seconds", [3.0, 40.0], ids=["3s", "40s"])
 def test_a_cable_that_is_pulled(
     sounding_bundle: Path, pulse: SoundServer, tmp_path: Path, cable: Cable, seconds: float
 ) -> None:
     """Nobody reports it; what TCP kept is seconds old when it comes, and is not played."""
-    with (
-        recorder(pulse) as capture,
-        amplifier(tmp_path, [], prefix=cable.prefix, env=cable.there) as amp,
-        live(
-            sounding_bundle, tmp_path, pulse.env | cable.here, **session_settings(pulse, amp)
-        ) as running,
-    ):
-        decoding = running.wait_for("decoding")
-        run_until(running, decoding + 3.0)
+    with session_over(cable, sounding_bundle, pulse, tmp_path) as (running, amp, capture):
         pulled = cable.pull()
         run_until(running, pulled + seconds)
         plugged = cable.plug()
@@ -148,15 +149,7 @@ def test_udp_that_is_blocked(
 ) -> None:
     """The sender's clock cannot be asked any more; data flow over TCP, and it sounds on."""
     rule = ["rule", "add", "pref", "5", "ipproto", "udp", "to", THERE, "blackhole"]
-    with (
-        recorder(pulse) as capture,
-        amplifier(tmp_path, [], prefix=cable.prefix, env=cable.there) as amp,
-        live(
-            sounding_bundle, tmp_path, pulse.env | cable.here, **session_settings(pulse, amp)
-        ) as running,
-    ):
-        decoding = running.wait_for("decoding")
-        run_until(running, decoding + 3.0)
+    with session_over(cable, sounding_bundle, pulse, tmp_path) as (running, amp, capture):
         ip(*rule)
         blocked = now()
         try:

@@ -22,7 +22,6 @@ from tests.faults.session import (
     live,
     now,
     outcome_of,
-    play_out,
     recorder,
     run_until,
     session_settings,
@@ -42,15 +41,9 @@ PLAN: list[dict[str, Any]] = [
     {"kind": "loss", "at_s": 30.0, "seconds": 1.0, "fs_hz": 2048},
     {"kind": "loss", "at_s": 34.0, "seconds": 1.0},
 ]
+SECONDS = 38.5
 GOOD = {0: "0.3 s", 1: "3 s", 2: "another source id", 3: "reordered", 7: "right at last"}
 BAD = {4: "LA3", 5: "RC10", 6: "2048"}
-
-
-@pytest.fixture(scope="module")
-def outcome(
-    sounding_bundle: Path, pulse: SoundServer, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    return play_out(sounding_bundle, pulse, tmp_path_factory.mktemp("outage"), PLAN, 38.5)
 
 
 def returned(outcome: Outcome, number: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,7 @@ from tests.faults.policy import (
     check_sounding,
     silence_for,
 )
-from tests.faults.session import Outcome, play_out
-from tests.sound_servers import SoundServer
+from tests.faults.session import Outcome
 
 pytestmark = [pytest.mark.lsl, pytest.mark.audio]
 
@@ -28,13 +26,7 @@ PLAN = [
     {"kind": "gap", "at_s": 7.5, "ms": 500.0},
     {"kind": "loss", "at_s": 10.5, "seconds": 1.0, "source_id": "another"},
 ]
-
-
-@pytest.fixture(scope="module")
-def outcome(
-    sounding_bundle: Path, pulse: SoundServer, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    return play_out(sounding_bundle, pulse, tmp_path_factory.mktemp("short"), PLAN, 14.5)
+SECONDS = 14.5
 
 
 def test_a_session_with_a_fault_of_each_sort(outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from tests.faults.policy import (
     check_sounding,
     silence_for,
 )
-from tests.faults.session import Outcome, play_out
-from tests.sound_servers import SoundServer
+from tests.faults.session import Outcome
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
@@ -37,13 +35,7 @@ PLAN: list[dict[str, Any]] = [
     {"kind": "stall", "at_s": 31.0, "seconds": 2.0},
     {"kind": "stall", "at_s": 37.0, "seconds": 5.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def outcome(
-    sounding_bundle: Path, pulse: SoundServer, tmp_path_factory: pytest.TempPathFactory
-) -> Outcome:
-    return play_out(sounding_bundle, pulse, tmp_path_factory.mktemp("stream"), PLAN, 46.0)
+SECONDS = 46.0
 
 
 def test_a_fault_free_stretch_sounds(outcome: Outcome) -> None:

@@ -1,0 +1,32 @@
+"""Processes beside the decoder's: the memory shared with them, and their end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from typing import BinaryIO
+
+
+def shared_memory(name: str, size: int) -> BinaryIO:
+    """Anonymous zeros, `size` bytes, that a child inherits and that vanish with the last process.
+
+    `name` is what the system calls them, for those who look.
+    """
+    if hasattr(os, "memfd_create"):
+        file: BinaryIO = os.fdopen(os.memfd_create(name), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+    # Written, not only sized: the hop path must not be the first to touch a page.
+    file.write(bytes(size))
+    file.flush()
+    return file
+
+
+def end(child: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for a child to end by itself; after so long it is killed."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
