@@ -15,12 +15,14 @@ _PLACES = (
 _WARNINGS = "[log]\nlevel = -1\n"
 
 
-def quieten() -> None:
+def quieten(more: str = "") -> None:
     """Keep liblsl to warnings; must come before its first use.
+
+    `more` is further text of a configuration.
 
     A configuration of the user's own, in a file or named by `LSLAPICFG`, is left in force whole:
     content set here would take its place.
     """
     if "LSLAPICFG" in os.environ or any(place.expanduser().exists() for place in _PLACES):
         return
-    pylsl.set_config_content(_WARNINGS)
+    pylsl.set_config_content(_WARNINGS + more)

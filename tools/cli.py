@@ -18,6 +18,7 @@ VERBS = (
     "evaluate",
     "study",
     "live",
+    "replay",
     "calibrate",
     "session",
     "bench",

@@ -162,7 +162,7 @@ def in_foreground(fd: int) -> bool:
 
 @contextmanager
 def commands_from(
-    fd: int, keys: KeyReader | None, give: Give, say: Callable[[str], None]
+    fd: int, keys: Reader | None, give: Give, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Read commands in a thread as long as the context lasts.
 

@@ -34,11 +34,11 @@ def read_seeg(
     """
     series = series_of(nwb, "iEEG", file)
     data = data_of(series, "iEEG", (2,))
-    factor, offset, notes = _microvolts(series, data, file, options.unit)
+    factor, offset, notes = microvolts(series, data, file, options.unit)
     clock, count = clock_of(series, len(data), "iEEG")
     if count < len(data):
         notes.append(f"iEEG has {len(data)} samples but {count} timestamps; cropped")
-    places, labels, more = _contacts(nwb, file, data.shape[1], options)
+    places, labels, more = _contacts(nwb, series, file, data.shape[1], options)
     factor = factor if len(factor) == 1 else factor[places]
 
     def read(start: int, stop: int) -> NDArray[np.generic]:
@@ -54,9 +54,9 @@ def read_seeg(
 
 
 def _contacts(
-    nwb: Any, file: Path, columns: int, options: Options
+    nwb: Any, series: Any, file: Path, columns: int, options: Options
 ) -> tuple[list[int], tuple[str, ...], list[str]]:
-    names = _read_labels(nwb, file, columns)
+    names = labels_of(nwb, series, file, columns)
     types = {name: cell(row, "type") for name, row in channels_of(file).items()}
     # The series is called iEEG: what nothing else is said of is a contact.
     channels = [Channel(name, "SEEG", types.get(name, "")) for name in names]
@@ -64,13 +64,18 @@ def _contacts(
     return places, tuple(names[i] for i in places), notes
 
 
-def _microvolts(
+def microvolts(
     series: Any, data: Any, file: Path, unit: Unit | None
 ) -> tuple[Doubles, float, list[str]]:
     """Factor (one, or one per contact) and offset that make microvolts of stored numbers.
 
     NWB: value = stored * conversion * channel_conversion + offset, in `unit`. A unit that was
     asked for is that of the value.
+
+    Raises
+    ------
+    RecordingError
+        If the unit is not known.
     """
     conversion = float(data.attrs.get("conversion", 1.0))
     per_unit, notes = (
@@ -124,12 +129,19 @@ def _listed_unit(file: Path) -> str:
     return units[0] if units else ""
 
 
-def _read_labels(nwb: Any, file: Path, contacts: int) -> tuple[str, ...]:
+def labels_of(nwb: Any, series: Any, file: Path, contacts: int) -> tuple[str, ...]:
+    """Names of the contacts of a series, by channels.tsv or by the file's table of electrodes.
+
+    Raises
+    ------
+    RecordingError
+        If nobody names them, or not each of them by another name.
+    """
     listing = sidecar(file, "channels")
     if listing.exists():
         source, labels = listing.name, tuple(name_of(row) for row in table(listing))
     else:
-        source, labels = "the table of electrodes", _electrode_names(nwb)
+        source, labels = "the table of electrodes", _electrode_names(nwb, series)
     if not labels:
         raise RecordingError(
             f"{listing} does not exist, and {file.name} names no electrodes of iEEG"
@@ -146,9 +158,9 @@ def _read_labels(nwb: Any, file: Path, contacts: int) -> tuple[str, ...]:
     return labels
 
 
-def _electrode_names(nwb: Any) -> tuple[str, ...]:
+def _electrode_names(nwb: Any, series: Any) -> tuple[str, ...]:
     """Names that an ElectricalSeries refers to, from NWB's own table; empty where it has none."""
-    rows = nwb["acquisition/iEEG"].get("electrodes")
+    rows = series.get("electrodes")
     table = nwb.get("general/extracellular_ephys/electrodes")
     if rows is None or table is None:
         return ()

@@ -80,7 +80,7 @@ def read_recording(
         bad_contacts=tuple(bad_contacts),
         line_hz=line_hz,
     )
-    file = _find(Path(path))
+    file = find_recording(Path(path))
     streams = (seeg_stream, audio_stream, marker_stream)
     _check_options(file, options, streams)
     measured = file.suffix.lower() in (".nwb", *_XDF)
@@ -98,7 +98,7 @@ def listed_channels(path: Path | str) -> tuple[str, ...] | None:
     RecordingError
         If the recording is missing, or a name stands in the table twice.
     """
-    return tuple(channels_of(_find(Path(path)))) or None
+    return tuple(channels_of(find_recording(Path(path)))) or None
 
 
 def _read(file: Path, options: Options, streams: tuple[str | None, ...]) -> Recording:
@@ -121,7 +121,14 @@ def _check_options(file: Path, options: Options, streams: tuple[str | None, ...]
         raise SettingsError(f"streams were named, but {file.name} is no XDF file", "no streams")
 
 
-def _find(path: Path) -> Path:
+def find_recording(path: Path) -> Path:
+    """The file of a recording: itself, or the only `*_ieeg` file below a folder.
+
+    Raises
+    ------
+    RecordingError
+        If there is none, or there are several.
+    """
     if path.suffix.lower() == ".eeg" and path.with_suffix(".vhdr").is_file():
         return path.with_suffix(".vhdr")
     if path.is_file() or (path.suffix.lower() in BIDS_SUFFIXES and path.exists()):

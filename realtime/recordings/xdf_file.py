@@ -15,7 +15,7 @@ from models.errors import RecordingError
 from realtime.recordings.xdf_chunks import open_container
 from realtime.recordings.xdf_clock import StreamClock
 from realtime.recordings.xdf_header import FORMATS, XdfHeader
-from realtime.recordings.xdf_index import Scan, StreamIndex, clock_offsets
+from realtime.recordings.xdf_index import JUMP_S, Scan, StreamIndex, clock_offsets
 from realtime.recordings.xdf_samples import Doubles, Strings, parse_block, resolve
 
 
@@ -148,7 +148,7 @@ class XdfFile:
         """
         index = self._stream(stream)
         stop = index.samples if stop is None else min(stop, index.samples)
-        bounds = np.concatenate([[0], np.cumsum(np.array(index.counts, np.int64))])
+        bounds = self._starts(index)
         block = max(0, int(np.searchsorted(bounds, start, "right")) - 1)
         while block < len(index.counts) and bounds[block] < stop:
             whole = self._block(index, block, int(bounds[block]))
@@ -180,6 +180,42 @@ class XdfFile:
             if len(late):
                 return piece.first + int(late[0])
         return index.samples
+
+    def block_times(self, stream: int) -> Doubles:
+        """First and last time of each block of samples, `(n, 2)`, on the recorder's clock."""
+        index, clock = self._stream(stream), self._clocks[stream]
+        starts = self._starts(index).tolist()
+        firsts, lasts = np.array(index.firsts), np.array(index.lasts)
+        rows = [
+            (
+                clock.mapped(firsts[i : i + 1], starts[i])[0],
+                clock.mapped(lasts[i : i + 1], starts[i + 1] - 1)[0],
+            )
+            for i in _r(firsts)
+        ]
+        return np.array(rows, np.float64).reshape(-1, 2)
+
+    def jumps(self, stream: int) -> list[tuple[int, float]]:
+        """Where the time jumps on the recorder's clock: the sample behind it, and how far, seconds.
+
+        Jumps are steps of the stream's own clock by more than half a second and two samples, and
+        steps back between the ends of blocks, which clock offsets make that jump.
+        """
+        index = self._stream(stream)
+        steps = np.diff(self.block_times(stream).ravel())
+        starts = self._starts(index)
+        back = np.flatnonzero(steps < -JUMP_S)
+        found = {int(starts[(at + 1) // 2]): float(steps[at]) for at in back.tolist()}
+        for run in index.runs[1:]:
+            around = self.pieces(stream, run.first - 1, run.first + 1)
+            before, behind = np.concatenate([piece.stamps for piece in around])
+            found[run.first] = float(behind - before)
+        return sorted(found.items())
+
+    @staticmethod
+    def _starts(index: StreamIndex) -> NDArray[np.int64]:
+        """Index of the first sample of each block, and of what would follow."""
+        return np.concatenate([[0], np.cumsum(np.array(index.counts, np.int64))])
 
     def _stream(self, stream: int) -> StreamIndex:
         if stream not in self._streams:

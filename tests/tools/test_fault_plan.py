@@ -15,7 +15,7 @@ from tools.faults.inject import Push, inject
 from tools.faults.outage import Close, Open
 from tools.faults.packets import Injected
 from tools.faults.plan import KINDS, FaultPlan, read_plan
-from tools.faults.source import Description, array_blocks
+from tools.faults.source import Block, Description, array_blocks
 
 FS = Fraction(1024)
 LABELS = tuple(f"A{n}" for n in range(1, 21))
@@ -33,7 +33,8 @@ def blocks(sizes: list[int] | None = None):
     times, start = np.arange(len(RAMP)) / 1024.0, 0
     for size in [*(sizes or []), len(RAMP)]:
         if start < len(RAMP) and size:
-            yield RAMP[start : start + size], times[start : start + size]
+            part = times[start : start + size]
+            yield Block(RAMP[start : start + size], part, part)
             start += size
 
 
@@ -67,7 +68,7 @@ def test_without_faults_everything_comes_when_it_was_taken() -> None:
 
 def test_times_never_drift_and_are_rounded_once() -> None:
     rate = Fraction(390625, 384)
-    *_, (_, times) = array_blocks(np.zeros((10, 1), np.float32), rate, 3_000_000)
+    *_, (_, times, _) = array_blocks(np.zeros((10, 1), np.float32), rate, 3_000_000)
     assert times[-1] == float(Fraction(2_999_999) / rate)
 
 

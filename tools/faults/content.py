@@ -9,28 +9,34 @@ from typing import Any
 import numpy as np
 
 from models.errors import SettingsError
-from models.streaming import Floats
 from tools.faults.occurrences import Occurrence, Occurrences
 from tools.faults.packets import Note
 from tools.faults.plan import Flat, Infinity, LineNoise, NotANumber, OnContacts, Saturation
-from tools.faults.source import Blocks, Times
+from tools.faults.source import Block, Blocks, Samples, Times
 
-Put = Callable[[Any, Floats, Times, dict[str, Any]], Floats]
+Put = Callable[[Any, Samples, Times, dict[str, Any], float], Any]
 
 
 def apply_content(
-    blocks: Blocks, faults: list[Occurrences], labels: tuple[str, ...], note: Note
+    blocks: Blocks,
+    faults: list[Occurrences],
+    labels: tuple[str, ...],
+    note: Note,
+    uv: float = 1.0,
 ) -> Blocks:
-    """Put content faults into blocks; the contacts that were drawn are in the note."""
-    for samples, times in blocks:
+    """Put content faults into blocks; the contacts that were drawn are in the note.
+
+    `uv` is how many microvolts one unit of the samples is.
+    """
+    for samples, times, stamps in blocks:
         out = samples
         for occurrences in faults:
             running, new = occurrences.during(float(times[0]), float(times[-1]))
             for occurrence in new:
                 _draw(occurrence, occurrences.rng, labels, note)
             for occurrence in running:
-                out = _put(occurrence, out if out is not samples else samples.copy(), times)
-        yield out, times
+                out = _put(occurrence, out if out is not samples else samples.copy(), times, uv)
+        yield Block(out, times, stamps)
 
 
 def check_contacts(fault: OnContacts, labels: tuple[str, ...]) -> None:
@@ -64,37 +70,50 @@ def _draw(
     note(occurrence.told(contacts=[labels[c] for c in columns]))
 
 
-def _put(occurrence: Occurrence, samples: Floats, times: Times) -> Floats:
+def _put(occurrence: Occurrence, samples: Samples, times: Times, uv: float) -> Samples:
     rows = occurrence.rows(times)
     columns = occurrence.memory["columns"]
     if rows.start < rows.stop:
         part = samples[rows][:, columns]
         put = _PUTS[type(occurrence.fault)]
-        samples[rows, columns] = put(occurrence.fault, part, times[rows], occurrence.memory)
+        values = put(occurrence.fault, part, times[rows], occurrence.memory, uv)
+        samples[rows, columns] = _fitted(values, samples.dtype)
     return samples
 
 
-def _nan(fault: NotANumber, part: Floats, times: Times, memory: dict[str, Any]) -> Floats:
+def _fitted(values: Any, kind: np.dtype[Any]) -> Any:
+    """Values of faults in the type of the samples; integers saturate."""
+    if not np.issubdtype(kind, np.integer) or np.issubdtype(values.dtype, np.integer):
+        return values
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(values), limits.min, limits.max)
+
+
+def _nan(fault: NotANumber, part: Samples, times: Times, memory: dict[str, Any], uv: float) -> Any:
     return np.full_like(part, np.nan)
 
 
-def _infinity(fault: Infinity, part: Floats, times: Times, memory: dict[str, Any]) -> Floats:
+def _infinity(
+    fault: Infinity, part: Samples, times: Times, memory: dict[str, Any], uv: float
+) -> Any:
     signs = np.where(np.arange(part.shape[1]) % 2, -1.0, 1.0)
-    return np.broadcast_to(signs * np.inf, part.shape).astype(np.float32)
+    return np.broadcast_to(signs * np.inf, part.shape)
 
 
-def _flat(fault: Flat, part: Floats, times: Times, memory: dict[str, Any]) -> Floats:
-    held: Floats = memory.setdefault("held", part[0].copy())
+def _flat(fault: Flat, part: Samples, times: Times, memory: dict[str, Any], uv: float) -> Any:
+    held: Samples = memory.setdefault("held", part[0].copy())
     return np.broadcast_to(held, part.shape)
 
 
-def _saturation(fault: Saturation, part: Floats, times: Times, memory: dict[str, Any]) -> Floats:
-    return np.where(part < 0, -fault.uv, fault.uv).astype(np.float32)
+def _saturation(
+    fault: Saturation, part: Samples, times: Times, memory: dict[str, Any], uv: float
+) -> Any:
+    return np.where(part < 0, -fault.uv / uv, fault.uv / uv)
 
 
-def _line(fault: LineNoise, part: Floats, times: Times, memory: dict[str, Any]) -> Floats:
-    sine = fault.uv * np.sin(2 * np.pi * fault.hz * times)
-    return (part + sine[:, None]).astype(np.float32)
+def _line(fault: LineNoise, part: Samples, times: Times, memory: dict[str, Any], uv: float) -> Any:
+    sine = fault.uv / uv * np.sin(2 * np.pi * fault.hz * times)
+    return part + sine[:, None]
 
 
 _PUTS: dict[type, Put] = {

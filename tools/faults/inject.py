@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from models.errors import SettingsError
-from models.streaming import Floats
 from tools.faults import timing
 from tools.faults.content import apply_content, check_contacts
 from tools.faults.occurrences import Occurrences
@@ -38,15 +38,20 @@ from tools.faults.source import Blocks, Description, Times
 
 @dataclass(frozen=True)
 class Push:
-    """Send `samples` `(n, channels)`, microvolts, stamped `stamps` `(n,)`, at `due`; seconds."""
+    """Send `samples` `(n, channels)` stamped `stamps` `(n,)`, at `due`; seconds."""
 
     due: float
-    samples: Floats
+    samples: Any
     stamps: Times
 
 
 Command = Push | Open | Close | Injected
 """What to do next; in the order to do it. `Injected` tells of a fault and is due at its `time`."""
+
+
+def due_of(command: Command) -> float:
+    """When a command is to be carried out, seconds."""
+    return command.time if isinstance(command, Injected) else command.due
 
 
 def inject(blocks: Blocks, description: Description, plan: FaultPlan) -> Iterator[Command]:
@@ -58,7 +63,7 @@ def inject(blocks: Blocks, description: Description, plan: FaultPlan) -> Iterato
 
     Parameters
     ----------
-    blocks : `(n, contacts)` microvolts and `(n,)` seconds, rising, from 0.
+    blocks : samples, their times in seconds from 0, and what their stamps say.
     description : of the stream.
     plan : what goes wrong.
 
@@ -78,7 +83,7 @@ def inject(blocks: Blocks, description: Description, plan: FaultPlan) -> Iterato
 def _packets(blocks: Blocks, description: Description, plan: FaultPlan, note: Note) -> Packets:
     """The stages that the plan needs; a plan without faults costs nothing but the cutting."""
     if content := _of(plan, description, OnContacts):
-        blocks = apply_content(blocks, content, description.labels, note)
+        blocks = apply_content(blocks, content, description.labels, note, description.uv)
     for gaps in _of(plan, description, Gap):
         blocks = timing.lose_samples(blocks, gaps, note)
     bursts = _of(plan, description, Burst)

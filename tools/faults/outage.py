@@ -24,10 +24,11 @@ class Close:
 
 @dataclass(frozen=True)
 class Open:
-    """An outlet with this description appears at `due`."""
+    """An outlet with this description appears at `due`; `columns` of the source are its own."""
 
     due: float
     description: Description
+    columns: tuple[int, ...] = ()
 
 
 def lose_outlet(
@@ -43,7 +44,8 @@ def lose_outlet(
             note(occurrence.told())
             yield Close(occurrence.start)
             columns, now = montage_of(occurrence, whole)
-            pending, closed_until = Open(occurrence.end, now), occurrence.end
+            opened = Open(occurrence.end, now, tuple(columns.tolist()))
+            pending, closed_until = opened, occurrence.end
         if packet.due < closed_until:
             continue
         if pending is not None:

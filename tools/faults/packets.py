@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from models.streaming import Floats
 from tools.faults.source import Times
 
 
@@ -23,12 +22,12 @@ class Injected:
 class Packet:
     """Samples that are sent together.
 
-    `samples` `(n, contacts)` microvolts; `times` `(n,)` when they were taken, by the source;
+    `samples` `(n, channels)`; `times` `(n,)` when they were taken, by the source;
     `stamps` `(n,)` what their timestamps will say; `due` when they are sent, both in seconds of
     true time from the start.
     """
 
-    samples: Floats
+    samples: Any
     times: Times
     stamps: Times
     due: float

@@ -8,16 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.streaming import Floats
 from tools.faults.occurrences import Occurrence, Occurrences
 from tools.faults.packets import Note, Packet, Packets
 from tools.faults.plan import Backward, Burst, ClockJump, Drift, Duplicate, Jitter
-from tools.faults.source import Blocks, Times
+from tools.faults.source import Block, Blocks, Times
 
 
 def lose_samples(blocks: Blocks, gaps: Occurrences, note: Note) -> Blocks:
     """Take samples out."""
-    for samples, times in blocks:
+    for block in blocks:
+        times = block.times
         running, new = gaps.during(float(times[0]), float(times[-1]))
         for occurrence in new:
             note(occurrence.told())
@@ -25,14 +25,12 @@ def lose_samples(blocks: Blocks, gaps: Occurrences, note: Note) -> Blocks:
         for occurrence in running:
             kept[occurrence.rows(times)] = False
         if kept.all():
-            yield samples, times
+            yield block
         elif kept.any():
-            yield samples[kept], times[kept]
+            yield block.part(kept)
 
 
-def cut_packets(
-    blocks: Blocks, size: int | None, bursts: list[Occurrences], note: Note
-) -> Iterator[tuple[Floats, Times]]:
+def cut_packets(blocks: Blocks, size: int | None, bursts: list[Occurrences], note: Note) -> Blocks:
     """Cut blocks into packets of `size` samples, of another where a burst says so.
 
     None keeps the blocks as packets. A packet of another size begins with the first sample of the
@@ -41,10 +39,10 @@ def cut_packets(
     if size is None and not bursts:
         yield from blocks
         return
-    held: list[tuple[Floats, Times]] = []
+    held: list[Block] = []
     count, wanted = 0, size
-    for samples, times in blocks:
-        for start, stop, now_wanted in _sizes(times, size, bursts, note):
+    for block in blocks:
+        for start, stop, now_wanted in _sizes(block.times, size, bursts, note):
             if now_wanted != wanted and count:
                 yield _joined(held)
                 held, count = [], 0
@@ -52,7 +50,7 @@ def cut_packets(
             while start < stop:
                 # Without a size of its own, outside of bursts: as the source has it.
                 take = stop - start if wanted is None else min(wanted - count, stop - start)
-                held.append((samples[start : start + take], times[start : start + take]))
+                held.append(block.part(slice(start, start + take)))
                 start, count = start + take, count + take
                 if wanted is None or count == wanted:
                     yield _joined(held)
@@ -78,16 +76,14 @@ def _sizes(
         yield start, stop, None if sizes[start] < 0 else int(sizes[start])
 
 
-def _joined(held: list[tuple[Floats, Times]]) -> tuple[Floats, Times]:
-    if len(held) == 1:
-        return held[0]
-    return np.concatenate([s for s, _ in held]), np.concatenate([t for _, t in held])
+def _joined(held: list[Block]) -> Block:
+    return held[0] if len(held) == 1 else Block(*map(np.concatenate, zip(*held, strict=True)))
 
 
-def on_time(packets: Iterator[tuple[Floats, Times]]) -> Packets:
-    """Packets that are due with their last sample and say the truth."""
-    for samples, times in packets:
-        yield Packet(samples, times, times, float(times[-1]))
+def on_time(packets: Blocks) -> Packets:
+    """Packets that are due with their last sample and stamped as the source has it."""
+    for samples, times, stamps in packets:
+        yield Packet(samples, times, stamps, float(times[-1]))
 
 
 class Warp:
@@ -98,15 +94,16 @@ class Warp:
         self._edges: list[tuple[float, float]] = []
 
     def __call__(self, times: Times, note: Note) -> Times:
-        """True times of `(n,)` source times; call with times that never fall."""
+        """What to add to `(n,)` source times for true ones; call with times that never fall."""
         for drift in self._drifts:
             for occurrence in drift.begun(float(times[-1])):
                 assert isinstance(occurrence.fault, Drift)
                 note(occurrence.told())
                 self._add(occurrence, occurrence.fault.ppm)
-        if not self._edges:
-            return times
-        return times + sum(factor * np.maximum(times - start, 0.0) for start, factor in self._edges)
+        shift = np.zeros_like(times)
+        for start, factor in self._edges:
+            shift += factor * np.maximum(times - start, 0.0)
+        return shift
 
     def _add(self, occurrence: Occurrence, ppm: float) -> None:
         # A clock that is fast by ppm takes its samples closer together.
@@ -120,8 +117,9 @@ def drift(packets: Packets, drifts: list[Occurrences], note: Note) -> Packets:
     """Samples are taken faster or slower than nominal; stamps and deliveries follow."""
     warp = Warp(drifts)
     for packet in packets:
-        stamps = warp(packet.times, note)
-        yield replace(packet, stamps=stamps, due=float(stamps[-1]))
+        shift = warp(packet.times, note)
+        due = float(packet.times[-1] + shift[-1])
+        yield replace(packet, stamps=packet.stamps + shift, due=due)
 
 
 def restamp(packets: Packets, faults: list[Occurrences], note: Note) -> Packets:
