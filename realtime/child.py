@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from typing import BinaryIO
+
+KILL_LIMIT_S = 2.0
 
 
 def shared_memory(name: str, size: int) -> BinaryIO:
@@ -24,9 +27,13 @@ def shared_memory(name: str, size: int) -> BinaryIO:
 
 
 def end(child: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait for a child to end by itself; after so long it is killed."""
+    """Wait for a child to end by itself; after so long it is killed.
+
+    One that cannot even die, stuck in a driver, is left behind after `KILL_LIMIT_S`.
+    """
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:
         child.kill()
-        child.wait()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(KILL_LIMIT_S)

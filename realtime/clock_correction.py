@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from typing import Protocol
 
@@ -10,6 +9,7 @@ from pylsl.util import InternalError
 
 from models.errors import StreamError
 from realtime.inlet import Inlet
+from realtime.own_clock import offset_from
 
 
 class HasClock(Protocol):
@@ -65,8 +65,8 @@ class ClockCorrection:
 class SenderClock:
     """Seconds to add to the sender's timestamps to have them on the local LSL clock.
 
-    Zero if the sender is this very machine: one clock. Otherwise asked for in a thread, and NaN
-    until it is known. One sender may follow another.
+    Zero if the sender has our own clock (see `own_clock`), otherwise as measured, and NaN until
+    that is known. One sender may follow another.
     """
 
     def __init__(self, inlet: Inlet) -> None:
@@ -75,19 +75,17 @@ class SenderClock:
 
     def follow(self, inlet: Inlet) -> None:
         """Ask this sender from now on."""
-        local = inlet.description.hostname == socket.gethostname()
         self._end()
-        self._correction = None if local else ClockCorrection(inlet)
-        if self._correction is not None:
-            self._correction.start()
+        self._hostname = inlet.description.hostname
+        self._correction = ClockCorrection(inlet)
+        self._correction.start()
 
     @property
     def offset_s(self) -> float:
         """The offset of this moment, seconds."""
-        if self._correction is None:
-            return 0.0
-        value = self._correction.value
-        return float("nan") if value is None else value
+        measured_s = self._correction.value if self._correction is not None else None
+        offset_s = offset_from(self._hostname, measured_s)
+        return float("nan") if offset_s is None else offset_s
 
     def __enter__(self) -> SenderClock:
         return self

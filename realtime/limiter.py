@@ -164,9 +164,16 @@ class _Amplifier:
         self._done = GLIDE
 
     def aim(self, gain_db: float) -> None:
-        """Begin a glide from where the gain is."""
-        self._from += (self._to - self._from) * self._done / GLIDE
-        self.gain_db = min(max(gain_db, LOWEST_GAIN_DB), HIGHEST_GAIN_DB)
+        """Begin a glide from where the gain is; what it is bound for already begins none."""
+        gain_db = min(max(gain_db, LOWEST_GAIN_DB), HIGHEST_GAIN_DB)
+        if gain_db == self.gain_db:
+            return
+        # Exactly where it arrived: a change taken back before any audio came leaves no trace.
+        if self._done >= GLIDE:
+            self._from = self._to
+        else:
+            self._from += (self._to - self._from) * self._done / GLIDE
+        self.gain_db = gain_db
         self._to, self._done = 10 ** (self.gain_db / 20), 0
 
     def settle(self) -> None:

@@ -12,7 +12,9 @@ from math import ceil, inf
 
 import numpy as np
 import pylsl
+from numpy.typing import NDArray
 
+from models.streaming import Floats
 from realtime.clock_correction import SenderClock
 from realtime.environment import process_age_s
 from realtime.events import Emit, Event
@@ -24,7 +26,7 @@ from realtime.playout.playout import Playout
 from realtime.record.record import Record
 from realtime.session_core import SessionCore
 from realtime.source import Source
-from realtime.status import HopTimes
+from realtime.status import HopTimes, Status
 
 HopSink = Callable[[Hop, float, float, bool], None]
 """Is given a hop, when it was handed over, the clock offset and whether it was late."""
@@ -99,6 +101,22 @@ class LiveLoop:
         """The operator's gain, dB."""
         return self._pipeline.limiter.gain_db
 
+    def status(self) -> Status:
+        """The session at this moment; any thread may ask."""
+        states, stats = self._core.states, self._playout.stats()
+        return Status(
+            state=states.state,
+            reason=states.why,
+            hops=self.counts.hops,
+            hop_p99_ms=self.times.p99_ms(),
+            late_hops=self.counts.late_hops,
+            dropped_hops=self.counts.dropped_hops,
+            underruns=stats.underruns,
+            delay_ms=stats.delay_ms,
+            masked_contacts=self.masked,
+            gain_db=self.gain_db,
+        )
+
     def run(self, block: Block | None) -> None:
         """Go on from a first block to the end.
 
@@ -112,7 +130,7 @@ class LiveLoop:
             if block is None:
                 now = pylsl.local_clock()
                 self._core.silence(now)
-                self._record.samples(_NO_SAMPLES, _NO_STAMPS, now)
+                self._record_pull(_NO_SAMPLES, _NO_STAMPS, now)
             else:
                 self._step(block)
             self._look_around(pylsl.local_clock())
@@ -126,7 +144,7 @@ class LiveLoop:
 
     def _step(self, block: Block) -> None:
         self._started_at = min(self._started_at, block.available)
-        self._record.samples(block.samples, block.timestamps, block.available)
+        self._record_pull(block.samples, block.timestamps, block.available)
         for hop in self._core.feed(block):
             self._carry(hop)
             if hop.index + 1 >= self._last:
@@ -136,6 +154,10 @@ class LiveLoop:
         if overloaded != self._core.states.holds("late"):
             why = "hops come too late to be played" if overloaded else None
             self._core.fault("late", why, block.available)
+
+    def _record_pull(self, samples: Floats, stamps: NDArray[np.float64], available: float) -> None:
+        """All that mel and audio follow from: samples, their arrival, whose they are, the gain."""
+        self._record.samples(samples, stamps, available, self.source.returns, self.gain_db)
 
     def _carry(self, hop: Hop) -> None:
         counts, dropped = self.counts, self._handover.dropped
@@ -180,7 +202,8 @@ class LiveLoop:
             self._core.fault("operator", None, now)
         elif command.verb == "gain":
             self._pipeline.limiter.amplify(command.gain_db)
-            self._emit(Event("gain", now, {"gain_db": command.gain_db}))
+            said = {"gain_db": self.gain_db, "hop": self._pipeline.next_hop}
+            self._emit(Event("gain", now, said))
         elif command.verb == "note":
             self._emit(Event("note", command.time, {"text": command.text}))
         else:

@@ -142,6 +142,11 @@ class Pipeline:
         self._start, self._end = self.clock.end(index - 1), self.clock.end(index)
 
     @property
+    def next_hop(self) -> int:
+        """Index of the hop that is decoded next; higher if a cold start comes first."""
+        return self._index
+
+    @property
     def position(self) -> int:
         """Place on the run's sample grid of the next sample."""
         return self._start + self._held

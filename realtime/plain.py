@@ -12,18 +12,24 @@ import numpy as np
 
 def json_line(content: Mapping[str, Any]) -> str:
     """One line of JSON; NumPy's numbers as numbers, what JSON does not know as text."""
-    return json.dumps(_plain(content), ensure_ascii=False, default=str)
+    return json.dumps(plain(content), ensure_ascii=False, default=str)
 
 
-def _plain(value: Any) -> Any:
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """`json_line` with its end, as UTF-8; what UTF-8 cannot say is escaped as JSON does it."""
+    return json_line(content).encode(errors="backslashreplace") + b"\n"
+
+
+def plain(value: Any) -> Any:
+    """The same of plain numbers, lists and dictionaries; what is not finite is None."""
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -17,6 +17,7 @@ from realtime.streams import StreamQuery
 PULL_S = 0.02
 # A process that was held up for so long has samples waiting that LSL has still to read.
 HELD_UP_S = 0.2
+CLOSE_S = 1.0
 
 
 class Source:
@@ -70,9 +71,9 @@ class Source:
         return None
 
     def close(self) -> None:
-        """End the search and disconnect."""
+        """End the search and disconnect; one that hangs in that is left to itself after 1 s."""
         self._seeker.call_off()
-        self._inlet.close()
+        _dispose(self._inlet).join(CLOSE_S)
 
     def _pull_old(self) -> Block | None:
         if not self._alive:
@@ -117,8 +118,7 @@ class Source:
 
     def _replace(self, inlet: Inlet, now: float) -> None:
         old, self._inlet, self._alive = self._inlet, inlet, True
-        # Destroying an inlet may wait for its threads.
-        threading.Thread(target=old.close, name="old inlet", daemon=True).start()
+        _dispose(old)
         self.returns += 1
         self._clock.follow(inlet)
         stream = inlet.description
@@ -129,3 +129,10 @@ class Source:
             host=stream.hostname,
             uid=stream.uid,
         )
+
+
+def _dispose(inlet: Inlet) -> threading.Thread:
+    """Destroy an inlet in a thread: it may wait for its own threads, or hang."""
+    thread = threading.Thread(target=inlet.close, name="old inlet", daemon=True)
+    thread.start()
+    return thread

@@ -1,11 +1,11 @@
-"""Beside the hop path: is there sound, is there a record, how much memory."""
+"""Beside the hop path: is there sound, when was it heard, how much memory."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pylsl
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import SeegvoxError
 from realtime.environment import resident_mb
+from realtime.events import Emit, Event
 from realtime.playout.playout import Playout
 
 PERIOD_S = 0.25
@@ -21,25 +22,8 @@ RETRY_S = 1.0
 MEMORY_S = 10.0
 
 
-class Log(Protocol):
-    """What the watch tells: a record or a run log."""
-
-    @property
-    def fault(self) -> str | None:
-        """Why nothing is written any more; None while all is well."""
-        ...
-
-    def dac_times(self, rows: NDArray[np.float64]) -> None:
-        """Take rows (hop, time)."""
-        ...
-
-    def event(self, kind: str, lsl_time: float, **details: Any) -> None:
-        """Take an event."""
-        ...
-
-
 class Watch:
-    """Retries a lost sound device, tells of a failed record, collects DAC times and memory.
+    """Retries a lost sound device, collects DAC times and memory.
 
     Decoding and recording go on meanwhile, in silence if need be. A device that does not take
     audio for a second (`playout.BEAT_LIMIT_S`) counts as lost: with JACK's server gone its
@@ -49,12 +33,14 @@ class Watch:
     Parameters
     ----------
     playout : started.
-    log : is told `sound lost` and `sound back`.
-    tell : is given a line for each change.
+    dac_times : takes rows (hop, time), as `Playout.drain_dac_times` gives them.
+    emit : is given `sound lost`, `sound still lost`, `sound back`.
     """
 
-    def __init__(self, playout: Playout, log: Log, tell: Callable[[str], None]) -> None:
-        self._playout, self._log, self._tell = playout, log, tell
+    def __init__(
+        self, playout: Playout, dac_times: Callable[[NDArray[np.float64]], None], emit: Emit
+    ) -> None:
+        self._playout, self._dac_times, self._emit = playout, dac_times, emit
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.resident_mb: list[float] = []
@@ -62,7 +48,7 @@ class Watch:
         self.sound_losses = 0
         self.sound = True
         """Whether the device takes audio."""
-        self._log_told, self._why = False, ""
+        self._why = ""
         self._lost_at = self._next_try = 0.0
 
     def __enter__(self) -> Watch:
@@ -83,9 +69,8 @@ class Watch:
             if ticks % round(MEMORY_S / PERIOD_S) == 0:
                 self.resident_mb.append(round(resident_mb(), 1))
             ticks += 1
-            self._log.dac_times(self._playout.drain_dac_times())
+            self._dac_times(self._playout.drain_dac_times())
             self._check_sound()
-            self._check_log()
 
     def _check_sound(self) -> None:
         stats, now = self._playout.stats(), time.monotonic()
@@ -117,11 +102,5 @@ class Watch:
             self._why = why
             self._say("sound still lost", why=why)
 
-    def _check_log(self) -> None:
-        if self._log.fault and not self._log_told:
-            self._log_told = True
-            self._tell(f"the run is no longer written: {self._log.fault}; decoding goes on")
-
     def _say(self, event: str, why: str, **details: Any) -> None:
-        self._tell(f"{event}: {why}")
-        self._log.event(event, pylsl.local_clock(), why=why, **details)
+        self._emit(Event(event, pylsl.local_clock(), {"why": why, **details}))

@@ -14,6 +14,7 @@ from models.errors import AudioError, BusyOutputError
 from models.streaming import Floats
 from realtime.devices import find_output, portaudio
 from realtime.playout.settings import RATE_HZ, PlayoutSettings
+from realtime.playout.wav_parts import keep_part
 
 PACED_QUEUE_S = 0.01
 # The longest a device may take to begin; its buffer counts as full of silence until then.
@@ -137,12 +138,16 @@ class NullSink:
 
 
 class WavSink(NullSink):
-    """A 16-bit mono WAV file, written at the pace of a device; in place when closed."""
+    """A 16-bit mono WAV file, written at the pace of a device; in place when closed.
+
+    What a player that died had written stays, as `NAME-1.wav`.
+    """
 
     def __init__(self, path: Path, rate: int, overwrite: bool) -> None:
         check_free(path, overwrite)
         super().__init__(rate, f"file {path}")
         self._path, self._part = path, path.with_name(path.name + ".part")
+        keep_part(self._part, path)
         self._file: Any = wave.open(str(self._part), "wb")  # noqa: SIM115
         self._file.setnchannels(1)
         self._file.setsampwidth(2)

@@ -25,7 +25,9 @@ from models.mel import BANDS, VOCODER_RATE
 
 INDEX = "session.h5"
 DATA = "data"
-FORMAT, VERSION = "seegvox session", 1
+FORMAT, VERSION = "seegvox session", 2
+READABLE = (1, 2)
+"""Version 1 has no `stream` and no `gain_db` in its blocks."""
 
 _TIMES = ("front_end", "encoder", "decoder", "vocoder", "limiter", "handed_over")
 HOP = np.dtype(
@@ -42,10 +44,16 @@ HOP = np.dtype(
 """Stamps and counts of one hop."""
 DAC = np.dtype([("hop", "f8"), ("time", "f8")])
 """LSL time at which a hop's first sample reached the DAC, s; NaN if it never did."""
-BLOCK = np.dtype([("available", "f8"), ("first", "i8"), ("row", "i8"), ("count", "i8")])
-"""One pull: when it returned; samples received before it; its first row; its length.
+_BLOCK_HEAD = [("available", "f8"), ("first", "i8")]
+_BLOCK_REST = [("count", "i8"), ("stream", "i8"), ("gain_db", "f8")]
+BLOCK = np.dtype([*_BLOCK_HEAD, ("row", "i8"), *_BLOCK_REST])
+"""One pull: when it returned; samples received before it; its first row; its length; how many
+streams had taken another's place by then; the operator's gain before the limiter, dB.
 
-`first` and `row` differ by the samples that the record lost to an overrun."""
+`first` and `row` differ by the samples that the record lost to an overrun. With the samples this is
+all that mel and audio follow from: see `realtime.session_core`."""
+BLOCK_SENT = np.dtype([*_BLOCK_HEAD, *_BLOCK_REST])
+"""What the decoder says of a pull; the recorder knows the row."""
 PLAYED = np.dtype([("first", "i8"), ("time", "f8"), ("rate", "f8")])
 """One write to the device: first row of `audio/played`, LSL time when the device had taken it, s,
 the device's rate, Hz."""

@@ -7,7 +7,6 @@ Each is pulled in a thread of its own: opening one that does not answer must not
 from __future__ import annotations
 
 import queue
-import socket
 import threading
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,8 +16,12 @@ import pylsl
 from pylsl.util import InternalError
 from pylsl.util import TimeoutError as LslTimeoutError
 
+from realtime.own_clock import offset_from
+
 TYPES = ("markers", "marker", "events", "event", "triggers", "trigger", "stim")
-_LOOK_S, _PULL_S, _ASK_EVERY_S = 0.25, 0.1, 5.0
+_LOOK_S, _PULL_S = 0.25, 0.1
+# Of the sender's clock: a first answer takes 0.6 s.
+_FIRST_S, _ASK_AGAIN_S, _ASK_EVERY_S = 1.0, 1.0, 5.0
 _MOST_STREAMS = 64
 _AGAIN_S = 6.0
 
@@ -84,16 +87,18 @@ class MarkerStreams:
             # Raw stamps: what LSL would correct silently is recorded beside them.
             inlet = pylsl.StreamInlet(info, 360, 0, recover=False, processing_flags=0)
             inlet.open_stream(5.0)
-            clock = _Clock(inlet, info.hostname() == socket.gethostname())
+            clock = _Clock(inlet, info.hostname())
             last = False
             while not last:
                 last = self._stop.is_set()
-                values, stamps = inlet.pull_chunk(0.0 if last else _PULL_S, 1024)
-                for value, stamp in zip(values, stamps, strict=True):
+                wait_s = 0.0 if last else _PULL_S
+                # As arrays: text comes undecoded, and one odd byte does not end the stream.
+                values, stamps = inlet.pull_chunk(wait_s, 1024, as_numpy=True)
+                for value, stamp in zip(values.tolist(), stamps.tolist(), strict=True):
                     self.lines.put(("markers", _marker(number, value, stamp, clock.offset_s)))
                 clock.refresh()
         except Exception as err:
-            # Text that is no UTF-8 too: one stream's fault must not end in silence.
+            # One stream's fault must not end in silence.
             why = str(err) or type(err).__name__
             lost = {"event": "marker stream lost", "time": pylsl.local_clock()}
             self.lines.put(("events", {**lost, "stream": number, "name": info.name(), "why": why}))
@@ -104,21 +109,27 @@ class MarkerStreams:
 class _Clock:
     """Seconds to add to a sender's stamps; None while its clock has not answered."""
 
-    def __init__(self, inlet: pylsl.StreamInlet, local: bool) -> None:
-        self._inlet = inlet
-        self.offset_s: float | None = 0.0 if local else None
-        self._ask(1.0)
+    def __init__(self, inlet: pylsl.StreamInlet, hostname: str) -> None:
+        self._inlet, self._hostname = inlet, hostname
+        self._measured_s: float | None = None
+        self._next = float("-inf")
+        if self.offset_s is None:
+            self._ask(_FIRST_S)
+
+    @property
+    def offset_s(self) -> float | None:
+        return offset_from(self._hostname, self._measured_s)
 
     def refresh(self) -> None:
-        if pylsl.local_clock() - self._asked > _ASK_EVERY_S:
+        if pylsl.local_clock() >= self._next:
             self._ask(0.1)
 
     def _ask(self, timeout_s: float) -> None:
         # Once it has answered, liblsl asks on by itself and this returns at once.
-        if self.offset_s != 0.0:
-            with suppress(LslTimeoutError):
-                self.offset_s = float(self._inlet.time_correction(timeout_s))
-        self._asked = pylsl.local_clock()
+        with suppress(LslTimeoutError):
+            self._measured_s = float(self._inlet.time_correction(timeout_s))
+        every_s = _ASK_AGAIN_S if self._measured_s is None else _ASK_EVERY_S
+        self._next = pylsl.local_clock() + every_s
 
 
 def _marker(number: int, values: Any, stamp: float, offset_s: float | None) -> dict[str, Any]:
@@ -127,8 +138,13 @@ def _marker(number: int, values: Any, stamp: float, offset_s: float | None) -> d
         "stamp": stamp,
         "correction_s": offset_s,
         "stream": number,
-        "values": list(values),
+        "values": [_text(v) if isinstance(v, bytes) else v for v in values],
     }
+
+
+def _text(raw: bytes) -> str:
+    """Text as sent; bytes that are no UTF-8 stand as U+FFFD."""
+    return raw.decode(errors="replace")
 
 
 def _said(number: int, info: pylsl.StreamInfo) -> dict[str, Any]:

@@ -24,9 +24,10 @@ import numpy as np
 import pylsl
 
 from realtime.lsl_config import quieten
+from realtime.plain import json_bytes
 from realtime.playout.exchange import SIZE, Exchange
 from realtime.record.index import write_index
-from realtime.record.layout import BLOCK, DATA, HOP, PLAYED, mask_bytes, tables
+from realtime.record.layout import BLOCK, BLOCK_SENT, DATA, HOP, PLAYED, mask_bytes, tables
 from realtime.record.markers import MarkerStreams
 from realtime.record.parts import Table
 from realtime.record.ring import Count, Kind, Ring, Status
@@ -36,7 +37,6 @@ INDEX_S = 0.25
 # An index grows by some 50 bytes a file; this holds weeks of them.
 _KEPT_BACK = 1 << 20
 _MEL_BYTES = 320
-_BLOCK_HEAD = np.dtype([("available", "f8"), ("first", "i8"), ("count", "i8")])
 
 
 @dataclass
@@ -178,11 +178,13 @@ class Recorder:
             self._about = {**self._about, **json.loads(payload)}
 
     def _take_block(self, payload: bytes) -> None:
-        head = np.frombuffer(payload, _BLOCK_HEAD, 1)[0]
+        head = np.frombuffer(payload, BLOCK_SENT, 1)[0]
         samples = self._tables["seeg/samples"]
-        row = np.array((head["available"], head["first"], self._rows, head["count"]), BLOCK)
+        row = np.zeros(1, BLOCK)
+        row[list(BLOCK_SENT.names or ())] = head
+        row["row"] = self._rows
         self._tables["seeg/blocks"].append(row)
-        stamps = _BLOCK_HEAD.itemsize
+        stamps = BLOCK_SENT.itemsize
         values = stamps + 8 * int(head["count"])
         self._tables["seeg/timestamps"].append(payload[stamps:values])
         samples.append(payload[values:])
@@ -223,7 +225,7 @@ class Recorder:
             self._dropped = dropped
 
     def _line(self, table: str, content: dict[str, Any]) -> None:
-        self._tables[table].append(json.dumps(content, default=str).encode() + b"\n")
+        self._tables[table].append(json_bytes(content))
 
 
 def _ordinary_priority() -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from models.errors import RecordingError
 from models.streaming import Floats
-from realtime.record.layout import FORMAT, INDEX, VERSION
+from realtime.plain import plain
+from realtime.record.layout import FORMAT, INDEX, READABLE
 
 T = TypeVar("T")
 # The recorder puts an index in place four times a second.
@@ -43,7 +44,7 @@ class Run:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What the recorder says: `started_utc`, `started_lsl_s`, `fs_hz`, `ended`, `dropped_*`."""
-        return _read(self.folder, lambda file: {k: _plain(v) for k, v in file.attrs.items()})
+        return _read(self.folder, lambda file: plain(dict(file.attrs)))
 
     @cached_property
     def contacts(self) -> list[str]:
@@ -62,7 +63,7 @@ class Run:
 
     @cached_property
     def blocks(self) -> NDArray[np.void]:
-        """What each pull brought, dtype `realtime.record.layout.BLOCK`."""
+        """What each pull brought, dtype `realtime.record.layout.BLOCK`; version 1 has less."""
         return _read(self.folder, lambda file: file["seeg/blocks"][()])
 
     @cached_property
@@ -122,10 +123,10 @@ def open_session(folder: Path) -> Iterator[h5py.File]:
 
 def _check(folder: Path, file: h5py.File) -> None:
     found = (file.attrs.get("format"), file.attrs.get("version"))
-    if found != (FORMAT, VERSION):
+    if found[0] != FORMAT or found[1] not in READABLE:
         raise RecordingError(
             f"{folder / INDEX} says it is {found[0] or 'nothing'} {found[1] or ''}".rstrip(),
-            f"{FORMAT} {VERSION}",
+            f"{FORMAT} {' or '.join(map(str, READABLE))}",
             "read it with the version of seegvox that wrote it",
         )
     lacking = sorted(name for name in _sources(file) if not (folder / name).exists())
@@ -196,7 +197,3 @@ def ending(attributes: Any, now: float | None = None) -> str:
         return str(attributes["ended"])
     age = (time.time() if now is None else now) - float(attributes["written_utc"])
     return "running" if age < _FRESH_S else "cut off"
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import queue
+import shutil
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -30,7 +32,8 @@ from models.files import refuse_busy
 from models.streaming import Floats
 from realtime import child
 from realtime.child import shared_memory
-from realtime.record.layout import HOP, mask_bytes
+from realtime.plain import json_bytes
+from realtime.record.layout import BLOCK_SENT, HOP, mask_bytes
 from realtime.record.ring import Count, Kind, Ring, Status, memory_size
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +46,18 @@ _START_S, _END_S = 20.0, 60.0
 # The recorder may stand still for this long before anything is lost.
 RING_S = 8.0
 _LEAST_RING, _WORDS_RING = 1 << 22, 1 << 20
-_BLOCK_HEAD = struct.Struct("<dqq")
 _CODES = {"i8": "q", "f8": "d", "i4": "i", "b1": "?"}
-_HOP_ROW = struct.Struct("<" + "".join(_CODES[HOP[name].str[1:]] for name in HOP.names or ()))
 _AT = (HOP.names or ()).index("handed_over")
 _stamps_of = attrgetter(*(HOP.names or ())[:_AT])
 _counts_of = attrgetter("masked", "bridged", "finite")
+
+
+def _packer(row: np.dtype[Any]) -> struct.Struct:
+    """Packs one row of a table, without padding."""
+    return struct.Struct("<" + "".join(_CODES[row[name].str[1:]] for name in row.names or ()))
+
+
+_BLOCK_ROW, _HOP_ROW = _packer(BLOCK_SENT), _packer(HOP)
 
 
 class HopLike(Protocol):
@@ -99,7 +108,6 @@ class Record:
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         refuse_busy(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._tell = folder, tell
         self.fault: str | None = None
         """Why nothing is written any more; None while all is well."""
@@ -121,23 +129,40 @@ class Record:
             "own_streams": list(own_streams),
             "markers": markers,
         }
-        self._recorder = _Process(json.dumps(setup, default=str), self._inherited(played))
-        self._await_start()
+        self._recorder = self._start(json.dumps(setup, default=str), played)
         self._queue: queue.SimpleQueue[tuple[Kind, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._forward, name="record", daemon=True)
         self._thread.start()
 
-    def _inherited(self, played: int | None) -> list[int]:
-        return [f.fileno() for f in self._files] + ([] if played is None else [played])
+    def _start(self, setup: str, played: int | None) -> _Process:
+        was_there = self.folder.exists()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        inherited = [f.fileno() for f in self._files] + ([] if played is None else [played])
+        with ExitStack() as undo:
+            undo.callback(self._undo, was_there)
+            recorder = _Process(setup, inherited)
+            undo.callback(recorder.end, 0.0)
+            self._await_start(recorder)
+            undo.pop_all()
+        return recorder
 
-    def _await_start(self) -> None:
+    def _undo(self, was_there: bool) -> None:
+        """Leave the folder as it was found: empty, or not there."""
+        for file in self._files:
+            file.close()
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not was_there:
+            self.folder.rmdir()
+
+    def _await_start(self, recorder: _Process) -> None:
         end = time.monotonic() + _START_S
-        while self._words[Count.STATUS] == Status.OPENING and self._recorder.running():
+        while self._words[Count.STATUS] == Status.OPENING and recorder.running():
             if time.monotonic() > end:
                 break
             time.sleep(0.005)
         if self._words[Count.STATUS] not in (Status.RUNNING, Status.CLOSED):
-            why = self._words.message or self._recorder.end(0.0)
+            why = self._words.message or recorder.end(0.0)
             raise RecordingError(
                 f"the session cannot be recorded: {why}", "a folder with room", "free some space"
             )
@@ -182,7 +207,14 @@ class Record:
 
     # --- the hop path -------------------------------------------------------------------------
 
-    def samples(self, samples: Floats, timestamps: NDArray[np.float64], available: float) -> None:
+    def samples(
+        self,
+        samples: Floats,
+        timestamps: NDArray[np.float64],
+        available: float,
+        stream: int = 0,
+        gain_db: float = 0.0,
+    ) -> None:
         """Append what one pull brought; with no samples, that it brought nothing.
 
         Parameters
@@ -190,9 +222,11 @@ class Record:
         samples : `(n, contacts)` float32, microvolts, montage order, contiguous.
         timestamps : `(n,)`, the sender's LSL clock, s.
         available : LSL time at which the pull returned, s.
+        stream : how many streams have taken another's place.
+        gain_db : the gain that its audio is made with.
         """
         n = len(samples)
-        head = _BLOCK_HEAD.pack(available, self._received, n)
+        head = _BLOCK_ROW.pack(available, self._received, n, stream, gain_db)
         self._received += n
         parts = (timestamps, samples) if n else ()
         self._put(Kind.BLOCK, n, head, *parts)
@@ -246,7 +280,7 @@ class Record:
             if item is None:
                 return False
             kind, content = item
-            raw = content.tobytes() if kind == Kind.DAC else _json_line(content)
+            raw = content.tobytes() if kind == Kind.DAC else json_bytes(content)
             while self.fault is None and not self._words.put(kind, raw):
                 time.sleep(_PERIOD_S)
                 self._check()
@@ -260,10 +294,6 @@ class Record:
             if now > self._behind_until:
                 self._tell(f"record overrun: {self.dropped} records left out so far")
             self._behind_until = now + _BEHIND_S
-
-
-def _json_line(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, default=str).encode() + b"\n"
 
 
 class _Process:
@@ -282,8 +312,10 @@ class _Process:
             start_new_session=True,
         )
         assert self._child.stdin is not None
-        self._child.stdin.write(setup.encode())
-        self._child.stdin.close()
+        # One that has died already says why by its status.
+        with suppress(BrokenPipeError):
+            self._child.stdin.write(setup.encode())
+            self._child.stdin.close()
         self.pid = self._child.pid
 
     def running(self) -> bool:

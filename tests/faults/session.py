@@ -59,6 +59,14 @@ class Live:
         assert told is not None, f"the service ended with {self.process.poll()}: {self.lines}"
         return told
 
+    def give(self, line: str) -> float:
+        """A word of the operator's; the LSL time just before."""
+        assert self.process.stdin is not None
+        before = now()
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return before
+
     def stop(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
         """Signal it and wait for its end; the exit status."""
         if self.process.poll() is None:
@@ -94,7 +102,7 @@ def live(
         command,
         cwd=ROOT,
         env={**os.environ, **env, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,6 +6,7 @@ The amplifier lives in a network namespace behind a pair of virtual interfaces.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -142,6 +143,28 @@ def test_a_cable_that_is_pulled(
     hops = outcome.hops
     heard = (hops["available"] > pulled) & ~hops["muted"] & ~hops["dropped"]
     assert np.max((hops["available"] - hops["lsl_time"])[heard]) < 0.15
+
+
+def test_an_amplifier_that_returns_where_multicast_does_not_reach(
+    sounding_bundle: Path, pulse: SoundServer, tmp_path: Path, cable: Cable
+) -> None:
+    """Each side knows the other by its address alone; the amplifier dies and is started again."""
+    with session_over(cable, sounding_bundle, pulse, tmp_path) as (running, amp, capture):
+        amp.process.send_signal(signal.SIGKILL)
+        gone = now()
+        run_until(running, gone + 1.5)
+        there = {"prefix": cable.prefix, "env": cable.there, "wait": False}
+        with amplifier(tmp_path, [], source_id=amp.source_id, **there):
+            back = now()
+            run_until(running, back + 3.0)
+            assert running.stop() == 0
+        outcome = outcome_of(running, amp, capture.heard())
+    outcome.injected.append({"time": gone, "kind": "killed", "detail": {}})
+    span = silence_for(outcome, gone)
+    print(f"sound {span.end - back:.3f} s after the stream was back")
+    check_resumed(span, back)
+    check_clean_edges(outcome, gone - 0.2, back + 1.5)
+    check_delay(outcome, back + 1.0, back + 2.0)
 
 
 def test_udp_that_is_blocked(

@@ -204,3 +204,17 @@ def test_zero_gain_changes_no_bit_and_a_reset_keeps_the_gain() -> None:
     assert asked.gain_db == 20.0
     with pytest.raises(ValidationError):
         LimiterSettings(gain_db=21)
+
+
+def test_a_gain_that_changes_nothing_leaves_no_trace() -> None:
+    """A session is decoded again from the gain in force at each pull: what came between is gone."""
+    audio = np.random.default_rng(0).normal(0, 0.1, 1500).astype(np.float32)
+    settled, asked = Limiter(LimiterSettings(gain_db=5.3)), Limiter()
+    asked.amplify(5.3)
+    asked.step(np.zeros(240, np.float32))
+    settled.step(np.zeros(240, np.float32))
+    # The same again; and another one, taken back before it was heard.
+    asked.amplify(5.3)
+    asked.amplify(-3.1)
+    asked.amplify(5.3)
+    np.testing.assert_array_equal(settled.step(audio), asked.step(audio))

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from models.errors import AudioError
+from realtime.events import Event
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutSettings, PlayoutStats
 from realtime.watch import Watch
@@ -170,9 +171,7 @@ def test_the_decoder_goes_on_when_the_server_dies(
 
 
 class Told:
-    """A log that keeps events with the time they were told, and the DAC times."""
-
-    fault = None
+    """Keeps events with the time they were told, and the DAC times."""
 
     def __init__(self) -> None:
         self.events: list[tuple[float, str, dict]] = []
@@ -181,8 +180,8 @@ class Told:
     def dac_times(self, rows: np.ndarray) -> None:
         self.rows.append(rows)
 
-    def event(self, kind: str, lsl_time: float, **details: object) -> None:
-        self.events.append((time.monotonic(), kind, details))
+    def event(self, event: Event) -> None:
+        self.events.append((time.monotonic(), event.kind, event.details))
 
     def at(self, kind: str) -> float:
         return next(at for at, told, _ in self.events if told == kind)
@@ -237,7 +236,8 @@ def lose(server: SoundServer, rate: int) -> Loss:
     told = Told()
     playout = open_playout(settings_for(server, target_ms=90))
     try:
-        with decoder(playout) as pushed, Watch(playout, told, lambda line: None) as watch:
+        watching = Watch(playout, told.dac_times, told.event)
+        with decoder(playout) as pushed, watching as watch:
             time.sleep(2.5)
             killed = time.monotonic()
             server.kill()

@@ -18,7 +18,7 @@ import pytest
 from scipy.signal import butter, sosfiltfilt
 
 from models.bundle import load_bundle
-from models.errors import BusyOutputError, MontageError, StreamError
+from models.errors import BusyOutputError, MontageError, RecordingError, StreamError
 from realtime.latency import summarise
 from realtime.pipeline import Pipeline
 from realtime.record.reading import Run, read_run
@@ -341,3 +341,21 @@ def test_a_busy_folder_is_refused_first(tiny_bundle: Path, tmp_path: Path) -> No
     with pytest.raises(BusyOutputError, match="exists already"):
         Service(settings(tiny_bundle, tmp_path, "any")).run()
     assert (tmp_path / "run" / "old").read_text() == "kept"
+
+
+def test_a_recorder_that_does_not_start_leaves_nothing(
+    tiny_bundle: Path, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound was open by then: its file is as empty as the run."""
+    from realtime.record import record
+
+    source_id, out = uuid4().hex, tmp_path / "out"
+    out.mkdir()
+    chosen = settings(tiny_bundle, out, source_id)
+    monkeypatch.setattr(record, "_START_S", 0.0)
+    with (
+        spawn_amplifier(source, "--source-id", source_id, "--loop"),
+        pytest.raises(RecordingError, match="cannot be recorded"),
+    ):
+        Service(chosen).run()
+    assert list(out.iterdir()) == []

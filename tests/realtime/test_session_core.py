@@ -223,6 +223,14 @@ def test_loss_return_and_refusal() -> None:
     session.core.refused("2 of 10 contacts are missing", 1006.3)
     assert (session.state, session.core.states.why) == ("muted", "2 of 10 contacts are missing")
     assert len(session.all("refused")) == 1
+    # Another reason is another event.
+    session.core.refused("it runs at 2048 Hz", 1006.6)
+    session.core.refused("it runs at 2048 Hz", 1006.9)
+    assert [event.details["why"] for event in session.all("refused")] == [
+        "2 of 10 contacts are missing",
+        "it runs at 2048 Hz",
+    ]
+    assert session.core.states.why == "it runs at 2048 Hz"
     session.core.connected(1009.9)
     # Another process, whose clock has nothing to do with the old one's.
     session.play(Amplifier(16, origin=1009.9, ahead_s=5e5).packets(0, 4 * S))
@@ -257,6 +265,47 @@ def test_masks_degrade_then_mute_then_clear() -> None:
     muted = [hop.available for hop in session.hops if hop.muted and hop.available > 1003]
     assert min(muted) == pytest.approx(1005, abs=0.03)
     assert max(muted) == pytest.approx(1007, abs=0.03)
+
+
+def test_a_network_that_gives_no_numbers_is_named_for_a_second() -> None:
+    """Its hop is silent and its states reset (`test_pipeline`); here: told, and over by itself."""
+    session = Session()
+    blocks = list(Amplifier(16).packets(0, 8 * S))
+    decode = session.pipeline.decoder.step
+    bad = range(300, 303)
+
+    def sometimes(rows: np.ndarray) -> np.ndarray:
+        mel = decode(rows)
+        return mel * np.float32(np.nan) if session.pipeline.next_hop in bad else mel
+
+    session.pipeline.decoder.step = sometimes  # type: ignore[method-assign]
+    session.play(blocks)
+    session.core.stop("told to", 1008.0)
+    told = session.all("not finite")
+    assert sum(event.details["hops"] for event in told) == len(bad)
+    (degraded,) = session.all("degraded")
+    assert degraded.details["why"] == "the network gave no numbers"
+    over = next(e for e in session.all("decoding") if e.time > degraded.time)
+    assert over.time - degraded.time == pytest.approx(1.0 + 0.03, abs=0.05)
+    # Not one hop is left out for it.
+    assert [hop.index for hop in session.hops] == list(range(len(session.hops)))
+
+
+def test_contacts_that_are_given_up_do_not_count_as_masked() -> None:
+    """Three of ten were given up, by name; one of the seven others may be masked, two not."""
+    session = Session(given_up=("A2", "A3", "A4"))
+    blocks = list(Amplifier(16).packets(0, 8 * S))
+    for block in blocks:
+        block.samples[:, 1:4] = np.nan
+        second = block.available - 1000
+        if 4 <= second < 6:
+            block.samples[:, 5] = np.nan
+        if 5 <= second < 6:
+            block.samples[:, 6] = np.nan
+    session.play(blocks)
+    told = [event.kind for event in session.events if event.kind not in ("burst", "masks")]
+    assert told == ["warming", "decoding", "degraded", "muted", "decoding"]
+    assert [e.details["contacts"] for e in session.all("masks")] == [["A6"], ["A6", "A7"], []]
 
 
 def test_operator_and_other_faults() -> None:

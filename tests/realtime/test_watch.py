@@ -1,4 +1,4 @@
-"""The watch: what it does about a lost device and a lost record, with a playout made up for it."""
+"""The watch: what it does about a lost device, with a playout made up for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from models.errors import AudioError
 from realtime import watch as watch_module
+from realtime.events import Event
 from realtime.watch import Watch
 from tests.sound_servers import wait_for
 
@@ -40,17 +41,18 @@ class FakePlayout:
 
 
 class Told:
-    """A log."""
+    """What is told."""
 
     def __init__(self) -> None:
-        self.fault: str | None = None
         self.events: list[tuple[str, dict]] = []
+        self.drained = 0
 
     def dac_times(self, rows: np.ndarray) -> None:
         assert rows.shape == (0, 2)
+        self.drained += 1
 
-    def event(self, kind: str, lsl_time: float, **details: object) -> None:
-        self.events.append((kind, details))
+    def event(self, event: Event) -> None:
+        self.events.append((event.kind, event.details))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_reason_is_told_once_and_the_return() -> None:
     playout, told = FakePlayout("no device", "no device", "no such rate", "no device"), Told()
-    with Watch(playout, told, lambda line: None) as watch:
+    with Watch(playout, told.dac_times, told.event) as watch:
         playout.message, playout.alive = "unplugged", False
         wait_for(lambda: not watch.sound, 5, "the loss")
         wait_for(lambda: watch.sound, 5, "the return")
@@ -79,17 +81,16 @@ def test_each_reason_is_told_once_and_the_return() -> None:
 def test_the_end_does_not_wait_for_a_device_that_hangs() -> None:
     playout, told = FakePlayout(), Told()
     playout.hangs, playout.alive = True, False
-    watch = Watch(playout, told, lambda line: None)
+    watch = Watch(playout, told.dac_times, told.event)
     with watch:
         wait_for(lambda: playout.tries == 1, 5, "the first try")
     assert not any(thread.name == "watch" for thread in threading.enumerate())
     assert [kind for kind, _ in told.events] == ["sound lost"]
 
 
-def test_a_record_that_fails_is_told_once() -> None:
-    told, lines = Told(), []
-    with Watch(FakePlayout(), told, lines.append) as watch:
-        told.fault = "disk full"
-        wait_for(lambda: bool(lines), 5, "the line")
-        wait_for(lambda: len(watch.resident_mb) > 0, 5, "a reading")
-    assert lines == ["the run is no longer written: disk full; decoding goes on"]
+def test_memory_is_read_and_dac_times_are_handed_on() -> None:
+    told = Told()
+    with Watch(FakePlayout(), told.dac_times, told.event) as watch:
+        wait_for(lambda: len(watch.resident_mb) > 0 and told.drained > 1, 5, "a reading")
+    assert watch.resident_mb[0] > 1
+    assert told.events == []

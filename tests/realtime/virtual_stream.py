@@ -116,11 +116,16 @@ class _Same:
     def reset(self) -> None:
         pass
 
+    def forget(self) -> None:
+        pass
+
     def step(self, block: np.ndarray) -> np.ndarray:
         return block
 
 
 class _Silence(_Same):
+    finite = True
+
     def step(self, block: np.ndarray) -> np.ndarray:
         return np.zeros(len(block) * VOCODER_HOP, np.float32)
 
@@ -171,17 +176,21 @@ class Heard:
 class Session:
     """A core on a virtual clock: `play` blocks as a service would, silence in between."""
 
-    def __init__(self, playout_s: float = 0.045, **policy: float) -> None:
+    def __init__(
+        self, playout_s: float = 0.045, given_up: tuple[str, ...] = (), **policy: float
+    ) -> None:
         self.events: list[Event] = []
         self.states: list[tuple[float, str]] = []
         self.hops: list[Heard] = []
+        self.pipeline = stub_pipeline()
         self.core = SessionCore(
-            stub_pipeline(),
+            self.pipeline,
             CONTACTS,
             1.0,
             Policy(**policy),  # type: ignore[arg-type]
             self._take,
             playout_s,
+            np.array([contact in given_up for contact in CONTACTS]),
         )
         self.now = 0.0
 
