@@ -1,7 +1,8 @@
 """From the ring to the device's next block: prefill, fades, trims, resampling. No I/O, no clock.
 
 States: filling (silence until enough waits) and playing. Running dry fades the last samples out,
-fills again and fades in; nothing is ever repeated. A delay that has become too long is cut by a
+fills again and fades in; nothing is ever repeated. A delay that has become too long is shortened in
+the next pause of the speech, where nothing is heard of it; much too long, it is cut at once by a
 cross-fade to newer audio.
 """
 
@@ -26,6 +27,8 @@ HOP = 240
 FADE_IN = rise(BLOCK)
 # A trough must last this long before audio is cut, or every burst would be.
 TROUGH_BLOCKS = 15
+# Half of what the delay may be off; resampling keeps it nearer than that unless a device stalls.
+SLACK = int(0.0025 * RATE_HZ)
 RECENT_HOPS = 4
 RECENT_S = 0.1
 
@@ -152,6 +155,8 @@ class Engine:
         self._troughs.append(fill)
         if len(self._troughs) == TROUGH_BLOCKS and min(self._troughs) > self._cap:
             return self._trim()
+        if self._last == 0.0 and self._late() > SLACK:
+            self._leave_silence_out(fill)
         audio = self._take(BLOCK)
         if self._fresh:
             audio, self._fresh = audio * FADE_IN, False
@@ -181,6 +186,20 @@ class Engine:
         self._x.add(Count.TRIMS, 1)
         self._skip(max(0, min(self._excess(0), spare)))
         return old * FADE_IN[::-1] + self._take(BLOCK) * FADE_IN
+
+    def _late(self) -> int:
+        """Samples by which the smoothed delay is above its target."""
+        late_s = self._control.delay_s - self._control.target_s
+        return int(late_s * RATE_HZ) if late_s == late_s else 0
+
+    def _leave_silence_out(self, fill: int) -> None:
+        """Skip exact silence that waits, as far as the delay is too long."""
+        most = min(self._late(), self._excess(0), fill - BLOCK - RESERVE)
+        if most <= SLACK:
+            return
+        sounding = np.flatnonzero(self._x.read(self._read, most))
+        if silent := int(sounding[0]) if len(sounding) else most:
+            self._skip(silent)
 
     def _overrun(self, fill: int) -> Floats:
         """The device stood still until the ring came round: what followed is gone."""

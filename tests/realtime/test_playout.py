@@ -26,6 +26,7 @@ from realtime.playout.exchange import AUDIO, SIZE, Count, Exchange
 from realtime.playout.playout import Playout, open_playout
 from realtime.playout.settings import PlayoutSettings
 from realtime.playout.sinks import NullSink
+from realtime.playout.wav_parts import keep_part
 from tests.alignment import follow, noise
 from tests.realtime.drift import AMPLITUDE, EXTREMES, TONE_HZ, Heard, passes, simulate
 from tests.realtime.virtual import HOP, HOP_S, World
@@ -238,10 +239,36 @@ def test_bursts_are_not_trimmed_but_lasting_excess_is() -> None:
     def early(k: int) -> float:
         return (k + 1) * HOP_S - (0.06 if k >= 100 else 0.0)
 
-    world = World(times=early)
+    world = World(times=early, audio=hops_of(tone(5)))
     world.finish(4)
     assert world.count(Count.TRIMS) == 1
     assert np.mean(delays(world, world.drain()[-40:])) == pytest.approx(45, abs=5)
+
+
+def test_a_little_delay_is_lost_in_the_next_pause_and_not_heard() -> None:
+    """A device stalls for 21 ms, less than is trimmed; words of 0.5 s, pauses of 0.25 s."""
+    words = tone(20)
+    at = np.arange(len(words)) % 12_000
+    # Each word rises and falls within 10 ms, so that every step in what is heard is playout's.
+    words *= np.clip(np.minimum(at, 8_000 - at) / 160, 0, 1).astype(np.float32)
+    world = World(device_stall=(5.0, 5.021), audio=hops_of(words))
+    heard = world.finish(15)
+    rows = world.drain()
+    told = (rows[:, 0] + 1) * HOP_S
+    after = rows[(told > 6.5) & np.isfinite(rows[:, 1])]
+    means = np.convolve(delays(world, after), np.ones(20) / 20, "valid")
+    # Resampling alone, at its limit of 0.1 %, would take 21 s.
+    assert np.max(np.abs(means - 45)) < 5
+    assert world.count(Count.TRIMS) == world.count(Count.UNDERRUNS) == 0
+    assert 10 < world.count(Count.TRIMMED) / 16 < 30
+    assert np.max(np.abs(np.diff(heard))) < STEP
+    # Every word was heard as long as it is: only silence was left out.
+    sounding = np.flatnonzero(np.abs(heard) > 1e-4)
+    pauses = np.flatnonzero(np.diff(sounding) > 2_000)
+    begins, ends = sounding[pauses[:-1] + 1], sounding[pauses[1:]]
+    # 0.1 % of resampling is 0.5 ms of a word.
+    assert np.allclose((ends - begins) / 48, 500, atol=1)
+    assert np.min(np.diff(sounding)[pauses]) / 48 < 240
 
 
 def test_mute_fades_within_a_hop_and_back() -> None:
@@ -377,6 +404,45 @@ def test_a_file_is_never_overwritten_unasked(tmp_path: Path) -> None:
     assert target.read_bytes() == b"mine"
     with pytest.raises(ValidationError, match="needs a file"):
         PlayoutSettings(sink="wav")
+
+
+def killed_after(playout: Playout, sent: np.ndarray, first: int) -> None:
+    """Play, then kill the player with what it has written."""
+    play_hops(playout, sent, first)
+    wait_for(lambda: playout.stats().fill_ms == 0, 5, "the last hop")
+    os.kill(playout.pid or 0, signal.SIGKILL)
+    wait_for(lambda: not playout.stats().alive, 5, "the death to be noticed")
+
+
+def test_what_a_dead_player_wrote_stays_beside_what_the_next_one_writes(tmp_path: Path) -> None:
+    """A player is retried; nobody can append to the middle of a second that is over."""
+    target = tmp_path / "heard.wav"
+    settings = PlayoutSettings(sink="wav", wav=target, rate=16_000, target_ms=100)
+    playout = open_playout(settings)
+    killed_after(playout, noise(1.0), 0)
+    playout.start()
+    killed_after(playout, noise(1.0), 1000)
+    playout.start()
+    playout.stop()
+    names = ["heard-1.wav", "heard-2.wav", "heard.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for name in names[:2]:
+        with wave.open(str(tmp_path / name)) as file:
+            heard = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        # Python's buffer of 8 KiB died with the player: a quarter of a second at 16 kHz.
+        assert len(heard) > 16_000 - 4096
+        assert np.abs(heard).max() > 1000
+
+
+def test_a_part_without_audio_and_one_of_another_kind(tmp_path: Path) -> None:
+    part, path = tmp_path / "a.wav.part", tmp_path / "a.wav"
+    assert keep_part(part, path) is None
+    part.write_bytes(b"R" * 44)
+    assert keep_part(part, path) is None
+    part.write_bytes(b"somebody else's bytes, which are more than forty-four of them")
+    kept = keep_part(part, path)
+    assert kept == tmp_path / "a-1.wav"
+    assert kept.read_bytes().startswith(b"somebody else's")
 
 
 def test_it_can_be_stopped_and_started_again() -> None:
