@@ -3,6 +3,7 @@
 spec.json            what it is (models/spec.py)
 encoder_step.onnx    `stride` samples -> one encoder frame
 decoder_step.onnx    memory -> one mel frame
+*_step.int8.onnx     the same with int8 weights, where they decode as well (spec.weights)
 arrays.npz           filter sections, feature statistics, mel matrix
 golden.npz           a few seconds of input and what every stage must make of it
 SHA256SUMS           of every file above; its own SHA-256 is the bundle's hash
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,11 +27,17 @@ from models import mel
 from models.errors import BundleError
 from models.files import new_folder, sha256
 from models.frontend import FrontEnd, Statistics
-from models.spec import SCHEMA_VERSION, BundleSpec
+from models.spec import SCHEMA_VERSION, BundleSpec, Weights
 
 SPEC, ARRAYS, GOLDEN, SUMS = "spec.json", "arrays.npz", "golden.npz", "SHA256SUMS"
 ENCODER, DECODER = "encoder_step.onnx", "decoder_step.onnx"
 FILES = (SPEC, ENCODER, DECODER, ARRAYS, GOLDEN)
+"""What every bundle has."""
+GRAPHS: dict[Weights, tuple[str, str]] = {
+    "float32": (ENCODER, DECODER),
+    "int8": ("encoder_step.int8.onnx", "decoder_step.int8.onnx"),
+}
+"""Encoder and decoder, by the precision of their weights."""
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -47,6 +54,37 @@ class Bundle:
     def arrays(self) -> Arrays:
         """Filter sections, statistics, mel matrix."""
         return _load_npz(self.path / ARRAYS)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that the sums cover."""
+        return _files([kind for kind in GRAPHS if self.has(kind)])
+
+    def has(self, weights: Weights) -> bool:
+        """Whether there are graphs of that precision."""
+        return all((self.path / name).is_file() for name in GRAPHS[weights])
+
+    def graph_files(self) -> list[Path]:
+        """All graphs, those of the preferred precision first."""
+        kinds = sorted(filter(self.has, GRAPHS), key=lambda kind: kind != self.spec.weights)
+        return [self.path / name for kind in kinds for name in GRAPHS[kind]]
+
+    def graphs(self, weights: Weights | None = None) -> tuple[Path, Path]:
+        """Files of encoder and decoder; those that the bundle prefers unless others are asked for.
+
+        Raises
+        ------
+        BundleError
+            If it has none of that precision.
+        """
+        encoder, decoder = (self.path / name for name in GRAPHS[weights or self.spec.weights])
+        if not self.has(weights or self.spec.weights):
+            raise BundleError(
+                f"{self.path} has no graphs with {weights} weights",
+                f"{self.spec.weights}, which it was exported with",
+                "leave `weights` out; `seegvox export` says why a bundle has no others",
+            )
+        return encoder, decoder
 
     def golden(self) -> Arrays:
         """Input and expected output of every stage."""
@@ -99,12 +137,17 @@ def front_end_arrays(front_end: FrontEnd, statistics: Statistics) -> Arrays:
 def write_bundle(
     path: Path,
     spec: BundleSpec,
-    graphs: Mapping[str, Path],
+    graphs: Mapping[Weights, tuple[Path, Path]],
     arrays: Arrays,
     golden: Arrays,
     overwrite: bool = False,
 ) -> Bundle:
     """Write a bundle, whole or not at all.
+
+    Parameters
+    ----------
+    graphs : encoder and decoder by the precision of their weights; float32 always, and those that
+        `spec.weights` names.
 
     Raises
     ------
@@ -113,11 +156,12 @@ def write_bundle(
     """
     with new_folder(path, overwrite) as folder:
         (folder / SPEC).write_text(spec.model_dump_json(indent=2) + "\n")
-        shutil.copyfile(graphs["encoder"], folder / ENCODER)
-        shutil.copyfile(graphs["decoder"], folder / DECODER)
+        for weights, (encoder, decoder) in graphs.items():
+            for source, name in zip((encoder, decoder), GRAPHS[weights], strict=True):
+                shutil.copyfile(source, folder / name)
         np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
         np.savez_compressed(folder / GOLDEN, **golden)  # type: ignore[arg-type]
-        sums = "".join(f"{sha256(folder / name)}  {name}\n" for name in FILES)
+        sums = "".join(f"{sha256(folder / name)}  {name}\n" for name in _files(graphs))
         (folder / SUMS).write_text(sums)
     return load_bundle(path)
 
@@ -137,6 +181,7 @@ def load_bundle(path: Path) -> Bundle:
     _verify(path)
     spec = _read_spec(path / SPEC)
     bundle = Bundle(path, spec, sha256(path / SUMS))
+    bundle.graphs()
     if not np.allclose(bundle.arrays["mel_basis"], mel.vocoder_basis(), rtol=0, atol=1e-9):
         raise BundleError(
             f"{path}: its mel matrix is not this version's",
@@ -146,14 +191,19 @@ def load_bundle(path: Path) -> Bundle:
     return bundle
 
 
+def _files(weights: Iterable[Weights]) -> tuple[str, ...]:
+    more = (name for kind in weights if kind != "float32" for name in GRAPHS[kind])
+    return (*FILES, *more)
+
+
 def _verify(path: Path) -> None:
     lines = (path / SUMS).read_bytes().decode("ascii", "replace").splitlines()
     listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     _refuse_other_schema(path / SPEC, listed.get(SPEC, ""))
-    if set(listed) != set(FILES):
+    if set(listed) not in (set(FILES), set(_files(GRAPHS))):
         raise BundleError(
             f"{path / SUMS} lists {sorted(listed)}",
-            f"exactly {sorted(FILES)}",
+            f"exactly {sorted(FILES)}, or {sorted(GRAPHS['int8'])} as well",
             "the file is damaged: copy the bundle again",
         )
     for name, digest in listed.items():

@@ -28,6 +28,10 @@ Rational = Annotated[Fraction, BeforeValidator(_to_fraction), PlainSerializer(st
 """An exact number, written `"1024"` or `"3/200"`."""
 
 
+Weights = Literal["float32", "int8"]
+"""Precision of the weights in the step graphs; states and activations leave a step as float32."""
+
+
 class Model(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
@@ -174,6 +178,7 @@ class BundleSpec(Model):
     network: NetworkSpec = NetworkSpec()
     mel: MelSpec = MelSpec()
     target_lookahead: int = Field(0, ge=0, description="hops the decoder looks back for its target")
+    weights: Weights = Field("float32", description="of the graphs that run unless told otherwise")
     provenance: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     proof: dict[str, Any] = {}

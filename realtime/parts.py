@@ -46,9 +46,11 @@ def ready_pipeline(
         settings.limiter,
         now=pylsl.local_clock,
         statistics=calibration.statistics if calibration else None,
+        weights=settings.weights,
     )
     as_proved = settings.vocoder == "phase" and calibration is None
-    check_golden(pipeline if as_proved else Pipeline.from_bundle(bundle), bundle)
+    proved = pipeline if as_proved else Pipeline.from_bundle(bundle, weights=settings.weights)
+    check_golden(proved, bundle, settings.weights)
     pipeline.warm_up(len(bundle.spec.contacts))
     return pipeline
 
@@ -159,6 +161,7 @@ def about(
     return {
         "settings": settings.model_dump(mode="json"),
         "bundle_sha256": bundle.hash,
+        "weights": settings.weights or bundle.spec.weights,
         "calibration": calibration.facts() if calibration else None,
         "stream": vars(inlet.description),
         "extra_contacts": inlet.match.extra,

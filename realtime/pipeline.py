@@ -13,10 +13,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import DECODER, ENCODER, Bundle
+from models.bundle import Bundle
 from models.frontend import FrontEnd, Statistics
 from models.hops import HopClock
 from models.mel import BANDS, LOG_FLOOR
+from models.spec import Weights
 from models.streaming import Floats, Stage, total_latency
 from realtime.decoder import Decoder
 from realtime.encoder import Encoder
@@ -100,16 +101,15 @@ class Pipeline:
         graphs: tuple[StepGraph, StepGraph] | None = None,
         now: Callable[[], float] = time.perf_counter,
         statistics: Statistics | None = None,
+        weights: Weights | None = None,
     ) -> Pipeline:
         """Build every stage from a bundle.
 
-        `graphs` replaces its ONNX encoder and decoder, `statistics` (of a calibration) its own.
+        `graphs` replaces its ONNX encoder and decoder, `statistics` (of a calibration) its own;
+        `weights` chooses among its graphs.
         """
         spec = bundle.spec
-        encoder, decoder = graphs or (
-            OnnxGraph(bundle.path / ENCODER),
-            OnnxGraph(bundle.path / DECODER),
-        )
+        encoder, decoder = graphs or map(OnnxGraph, bundle.graphs(weights))
         return cls(
             spec.clock,
             bundle.front_end(statistics),

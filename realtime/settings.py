@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from models.spec import Model
+from models.spec import Model, Weights
 from realtime.limiter import LimiterSettings
 from realtime.outlets.settings import OutletSettings
 from realtime.playout.settings import PlayoutSettings
@@ -33,6 +33,9 @@ class LiveSettings(Model):
         "bundle's own",
     )
     vocoder: Literal["phase", "rtisi"] = Field("phase", description="from mel frames to sound")
+    weights: Weights | None = Field(
+        None, description="precision of the network's weights; none takes what the bundle prefers"
+    )
     warm_s: float = Field(1.0, ge=0.2, description="muted from the first sample on, seconds")
     limiter: LimiterSettings = LimiterSettings()
     playout: PlayoutSettings = PlayoutSettings()

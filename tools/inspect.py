@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.bundle import DECODER, ENCODER, FILES, SUMS, Bundle, load_bundle
+from models.bundle import SUMS, Bundle, load_bundle
 from models.montage import Contact
 from tools.onnx_weights import count_weights
 
@@ -81,13 +81,16 @@ def inspect_bundle(path: Path, golden: bool = True) -> dict[str, Any]:
         "front_end": {**spec.front_end.model_dump(mode="json"), "channels": front_end.channels},
         "network": spec.network.model_dump(mode="json"),
         "mel": spec.mel.model_dump(mode="json"),
-        "graphs": {name: _graph(bundle.path / name) for name in (ENCODER, DECODER)},
+        "graphs": {path.name: _graph(path) for path in bundle.graph_files()},
+        "weights": spec.weights,
         "lookahead_ms": lookahead_ms(pipeline),
         "provenance": spec.provenance,
         "proof": spec.proof,
         "golden": _golden(pipeline, bundle) if golden else None,
         "scores": spec.scores,
-        "files_bytes": {name: (bundle.path / name).stat().st_size for name in (*FILES, SUMS)},
+        "files_bytes": {
+            name: (bundle.path / name).stat().st_size for name in (*bundle.files, SUMS)
+        },
     }
 
 
@@ -129,12 +132,12 @@ def _graph(path: Path) -> dict[str, int]:
 
 
 def _golden(pipeline: Pipeline, bundle: Bundle) -> dict[str, Any]:
-    from realtime.golden import TOLERANCE, check_golden, golden_seconds
+    from realtime.golden import STAGES, TOLERANCE, check_golden, golden_seconds, key_of
 
     return {
         "seconds": float(golden_seconds(bundle)),
         "departures": check_golden(pipeline, bundle),
-        "tolerances": dict(TOLERANCE),
+        "tolerances": {name: TOLERANCE[key_of(name, bundle.spec.weights)] for name in STAGES},
     }
 
 
@@ -157,7 +160,7 @@ def _identity(facts: Mapping[str, Any]) -> Iterator[Row]:
     yield "path", facts["path"]
     yield "SHA-256", facts["sha256"]
     for name, size in facts["files_bytes"].items():
-        yield "", f"{name:<18}{_size(size):>10}"
+        yield "", f"{name:<24}{_size(size):>10}"
 
 
 def _signal(facts: Mapping[str, Any]) -> Iterator[Row]:
@@ -195,13 +198,14 @@ def _model(facts: Mapping[str, Any]) -> Iterator[Row]:
         f"{network['attention']} attention, decoder of {network['decoder_size']}, "
         f"{postnet}, {output}",
     )
+    yield "weights", facts["weights"]
     yield (
         "memory",
         f"{facts['memory_frames']} encoder frames of {facts['samples_per_encoder_tick']} samples",
     )
     for name, graph in facts["graphs"].items():
         weights = f"{graph['parameters']:,} parameters, {_size(graph['weight_bytes'])}"
-        yield "graph", f"{name:<18}{weights}"
+        yield "graph", f"{name:<24}{weights}"
     for name, ms in facts["lookahead_ms"].items():
         yield "look-ahead", f"{name.replace('_', ' '):<18}{ms:7.2f} ms"
 
@@ -211,8 +215,10 @@ def _evidence(facts: Mapping[str, Any]) -> Iterator[Row]:
     for name, value in facts["provenance"].items():
         yield "trained", f"{name}: {_plain(value)}"
     if proof:
-        figures = ", ".join(f"{name} {_plain(value)}" for name, value in proof.items())
-        yield "proof", figures
+        yield "proof", _listed({k: v for k, v in proof.items() if not isinstance(v, dict)})
+        for name, trial in proof.items():
+            if isinstance(trial, dict):
+                yield f"{name} trial", _listed(trial)
     else:
         yield "proof", "none recorded"
     if golden is None:
@@ -222,6 +228,10 @@ def _evidence(facts: Mapping[str, Any]) -> Iterator[Row]:
         f"{k.replace('_', ' ')} {v:.2g}" for k, v in golden["departures"].items()
     )
     yield "golden", f"{golden['seconds']:g} s replayed; departures: {departures}"
+
+
+def _listed(figures: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_plain(value)}" for name, value in figures.items())
 
 
 def _plain(value: Any) -> str:

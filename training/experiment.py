@@ -230,7 +230,9 @@ def export(
         scored.append(evaluate(pipeline, prepared, cues=split_cues(read, experiment.settings)))
         return scored[0].as_json()
 
-    written = package(trained, bundle, prepared.held_out_seeg, score, overwrite)
+    written = package(
+        trained, bundle, prepared.held_out_seeg, score, overwrite, training=prepared.training
+    )
     return Exported(written, scored[0], prepared)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from models.bundle import GRAPHS
 from models.errors import BundleError, need
 from models.networks.folded import fold
 from models.networks.network import SpeechNetwork
+from models.networks.products import as_products
 from models.networks.steps import DecoderStep, EncoderStep
 from realtime.graph import NEXT, STATE
 
@@ -25,15 +27,20 @@ def export_steps(network: SpeechNetwork, folder: Path) -> dict[str, Path]:
     BundleError
         If a GRU was exported with the wrong reset form (pytorch #189225: silently wrong output).
     """
-    folded = fold(network).cpu()
-    paths = {"encoder": folder / "encoder_step.onnx", "decoder": folder / "decoder_step.onnx"}
-    steps: dict[str, EncoderStep | DecoderStep] = {
-        "encoder": EncoderStep(folded),
-        "decoder": DecoderStep(folded),
-    }
-    for name, step in steps.items():
-        export_module(step, step.example(), step.outputs, paths[name])
-    return paths
+    encoder, decoder = _export(fold(network).cpu(), folder, GRAPHS["float32"])
+    return {"encoder": encoder, "decoder": decoder}
+
+
+def export_products(network: SpeechNetwork, folder: Path) -> tuple[Path, Path]:
+    """Write both steps with every large layer as a product, to be made int8."""
+    return _export(as_products(fold(network).cpu()), folder, GRAPHS["int8"])
+
+
+def _export(folded: SpeechNetwork, folder: Path, names: tuple[str, str]) -> tuple[Path, Path]:
+    encoder, decoder = (folder / name for name in names)
+    for step, path in ((EncoderStep(folded), encoder), (DecoderStep(folded), decoder)):
+        export_module(step, step.example(), step.outputs, path)
+    return encoder, decoder
 
 
 def export_module(

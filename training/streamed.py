@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
-from models.bundle import DECODER, ENCODER, Bundle
+from models.bundle import Bundle
 from models.frontend import FrontEnd
 from models.spec import BundleSpec
 from models.streaming import Floats
@@ -84,8 +84,8 @@ class Streamed:
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> Streamed:
         """The pipeline of a bundle."""
-        graphs = OnnxGraph(bundle.path / ENCODER), OnnxGraph(bundle.path / DECODER)
-        return cls.of(bundle.spec, bundle.front_end(), graphs)
+        encoder, decoder = map(OnnxGraph, bundle.graphs())
+        return cls.of(bundle.spec, bundle.front_end(), (encoder, decoder))
 
     def decode(self, seeg: Floats) -> Decoded:
         """Step `(samples, contacts)` microvolts hop by hop, from a cold start.

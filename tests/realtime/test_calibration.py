@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.bundle import DECODER, ENCODER, Arrays, Bundle, load_bundle, write_bundle
+from models.bundle import Arrays, Bundle, load_bundle, write_bundle
 from models.errors import BundleError, BusyOutputError, CalibrationError, MontageError
 from models.files import sha256
 from models.normalise import Statistics
@@ -49,7 +49,7 @@ def rewritten(
     bundle: Bundle, path: Path, arrays: Arrays | None = None, **changes: object
 ) -> Bundle:
     """Another bundle with the same graphs, which nobody steps here."""
-    graphs = {"encoder": bundle.path / ENCODER, "decoder": bundle.path / DECODER}
+    graphs = {"float32": bundle.graphs()}
     spec = bundle.spec.model_copy(update=changes)
     return write_bundle(path, spec, graphs, bundle.arrays | (arrays or {}), bundle.golden())
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from models.bundle import DECODER, ENCODER, Bundle, load_bundle, write_bundle
+from models.bundle import Bundle, load_bundle, write_bundle
 from models.errors import (
     BusyOutputError,
     CalibrationError,
@@ -187,7 +187,7 @@ def bundle_for(bundle: Bundle, path: Path, recording: Path, unit: float | str) -
     )
     sections = {f"sections.{i}": s for i, s in enumerate(front_end.sections)}
     arrays = {**bundle.arrays, **sections, "mean": fitted.mean, "std": fitted.std}
-    graphs = {"encoder": bundle.path / ENCODER, "decoder": bundle.path / DECODER}
+    graphs = {"float32": bundle.graphs()}
     return write_bundle(path, spec, graphs, arrays, bundle.golden())
 
 
