@@ -21,6 +21,7 @@ VERBS = (
     "replay",
     "calibrate",
     "session",
+    "decode",
     "bench",
     "soak",
     "streams",
