@@ -166,6 +166,7 @@ def about(
         "stream": vars(inlet.description),
         "extra_contacts": inlet.match.extra,
         "given_up_contacts": inlet.match.missing,
+        "vocoder": pipeline.vocoder.facts,
         "lookahead_ms": 1e3 * float(pipeline.latency),
         **vars(granted),
         "environment": environment(),

@@ -23,7 +23,7 @@ from realtime.decoder import Decoder
 from realtime.encoder import Encoder
 from realtime.graph import OnnxGraph, StepGraph
 from realtime.limiter import Limiter, LimiterSettings
-from realtime.vocoders import make_vocoder
+from realtime.vocoders import FramewiseVocoder, vocoder_for
 
 WARM_UP_STEPS = 30
 
@@ -77,7 +77,7 @@ class Pipeline:
         front_end: FrontEnd,
         encoder: Encoder,
         decoder: Decoder,
-        vocoder: Stage,
+        vocoder: FramewiseVocoder,
         limiter: Limiter,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -115,7 +115,7 @@ class Pipeline:
             bundle.front_end(statistics),
             Encoder(encoder),
             Decoder(decoder, spec.clock, spec.lookahead_s),
-            make_vocoder(vocoder),
+            vocoder_for(vocoder, bundle.path),
             Limiter(limiter or LimiterSettings()),
             now,
         )
@@ -210,6 +210,7 @@ class Pipeline:
         hop.mel = self._decode(frames)
         hop.decoder = now()
         voiced = self.vocoder.step(hop.mel[None])
+        hop.finite = hop.finite and self.vocoder.finite
         hop.vocoder = now()
         hop.audio = self.limiter.step(voiced)
         hop.limiter = now()

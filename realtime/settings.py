@@ -32,7 +32,11 @@ class LiveSettings(Model):
         description="folder of today's statistics, or 'newest' beside the bundle; none takes the "
         "bundle's own",
     )
-    vocoder: Literal["phase", "rtisi"] = Field("phase", description="from mel frames to sound")
+    vocoder: str = Field(
+        "phase",
+        description="from mel frames to sound: phase, rtisi, neural (the one that the bundle "
+        "carries), or the folder of a neural one",
+    )
     weights: Weights | None = Field(
         None, description="precision of the network's weights; none takes what the bundle prefers"
     )

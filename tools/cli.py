@@ -17,6 +17,9 @@ VERBS = (
     "export",
     "evaluate",
     "study",
+    "train-vocoder",
+    "convert-waveglow",
+    "vocode",
     "live",
     "replay",
     "calibrate",
@@ -40,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks (default: one line)")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        module = importlib.import_module(f"tools.{verb}")
+        module = importlib.import_module(f"tools.{verb.replace('-', '_')}")
         module.add_parser(verbs)
     return top
 

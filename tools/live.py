@@ -36,7 +36,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--allow-missing", nargs="+", default=_S, metavar="CONTACT", help="contacts given up"
     )
-    parser.add_argument("--vocoder", default=_S, help="phase or rtisi (default: phase)")
+    parser.add_argument(
+        "--vocoder", default=_S, help="phase, rtisi, neural or a folder of one (default: phase)"
+    )
     _add_output(parser)
     parser.set_defaults(run=run)
 

@@ -140,7 +140,7 @@ class Bulk(Offline):
         Raises
         ------
         NotFiniteError
-            If the network gave no numbers.
+            If the network, or the vocoder, gave no numbers.
         """
         runs, self._runs = self._runs, [_Run(None)]
         done = [self._compute(run) for run in runs]
@@ -167,6 +167,8 @@ class Bulk(Offline):
 
     def _audio_of(self, mel: Floats, gains: list[tuple[int, float]]) -> Floats:
         voiced = self.vocoder.step(mel)
+        if not self.vocoder.finite:
+            raise NotFiniteError
         parts: list[NDArray[np.float32]] = []
         done = 0
         for hop, gain_db in gains:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +38,18 @@ class FramewiseVocoder(ABC):
 
     #: samples by which the newest emitted sample lies before the centre of the newest frame
     samples_held_back = 0
+    #: whether every hop of the last block was numbers; if not, that hop is silent
+    finite = True
 
     def __init__(self, gate: GateSettings | None = None) -> None:
         self._gate = Gate(gate or GateSettings())
         self._frame = np.empty(BANDS, np.float64)
         self._finite = np.empty(BANDS, np.bool_)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record of a session says of it: `name`, and a hash if it has weights."""
+        return {"name": type(self).__name__.removesuffix("Vocoder").lower()}
 
     @property
     def latency(self) -> Fraction:

@@ -1,0 +1,1 @@
+"""Vocoders where there is torch and time: WaveGlow, and the trainer of the neural one."""
