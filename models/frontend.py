@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.filters import FilterBank, Sections, design_band
 from models.guard import Guard, Mask
+from models.moments import Seconds, good_seconds, moments
 from models.normalise import Statistics, make_normaliser
 from models.reference import Reference
 from models.spec import FrontEndSpec
@@ -53,7 +54,7 @@ class FrontEnd:
         statistics: Statistics | None = None,
         sections: Sequence[Sections] | None = None,
     ) -> None:
-        self.spec = spec
+        self.spec, self.fs = spec, fs
         self.sections = list(sections or [design_band(spec, band, fs) for band in spec.bands])
         self._guard = Guard(len(contacts), fs, spec.guard)
         self._reference = Reference(spec.reference, contacts)
@@ -116,20 +117,16 @@ def _constant_rows(*masks: Mask) -> Iterator[tuple[int, int]]:
 def fit_statistics(front_end: FrontEnd, parts: Sequence[Floats]) -> Statistics:
     """Mean and standard deviation of an unscaled front end's output over training parts.
 
-    Masked samples give exactly 0 and are left out. A channel that was masked throughout gets mean
-    0 and deviation 1.
+    Masked samples give exactly 0 and are left out, and so are seconds full of artefacts (see
+    `models.moments`). A channel that was masked throughout gets mean 0 and deviation 1.
     """
-    count = np.zeros(front_end.channels)
-    total, square = np.zeros_like(count), np.zeros_like(count)
+    seconds = Seconds(front_end.channels, front_end.fs)
     for part in parts:
         front_end.reset()
         for start in range(0, len(part), 4096):
-            y = front_end.step(part[start : start + 4096]).astype(np.float64)
-            count += np.count_nonzero(y, axis=0)
-            total += y.sum(axis=0)
-            square += (y * y).sum(axis=0)
+            seconds.feed(front_end.step(part[start : start + 4096]).astype(np.float64))
+        seconds.close()
     front_end.reset()
-    n = np.maximum(count, 1)
-    mean = total / n
-    deviation = np.sqrt(np.maximum(square / n - mean**2, 0.0))
+    table = seconds.table()
+    _, mean, deviation = moments(*table, good_seconds(table[0], table[2]))
     return Statistics(mean, np.where(deviation > 0, deviation, 1.0))

@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing; prints the table and writes `table.json`."""
+    """Run what is missing; prints the tables and writes `table.json` and `differences.json`."""
     for module in ("torch", "lightning", "onnxscript"):
         need(module, "train")
     if any(name.startswith("look-ahead") for name in args.variants):
@@ -54,7 +54,13 @@ def run(args: argparse.Namespace) -> int:
     from models.toml import read_toml, validated
     from tools.study_plot import write_lookahead
     from training.settings import ExperimentSettings
-    from training.study import StudySettings, format_rows, rows_of, run_study
+    from training.study import (
+        StudySettings,
+        differences_of,
+        format_rows,
+        rows_of,
+        run_study,
+    )
 
     chosen = ("gains", "seeds", "minutes", "session", "folds", "variants", "baselines")
     study = validated(StudySettings, {name: getattr(args, name) for name in chosen}, "study")
@@ -62,9 +68,15 @@ def run(args: argparse.Namespace) -> int:
     experiment = validated(ExperimentSettings, raw, str(args.settings or "defaults"))
     cells = run_study(study, experiment, args.out, told=lambda line: print(line, flush=True))
     rows = rows_of(cells)
+    differences = differences_of(cells)
     print(format_rows(rows))
-    with new_file(args.out / "table.json", overwrite=True) as partial:
-        partial.write_text(json.dumps([asdict(row) for row in rows], indent=1, default=_plain))
+    if differences:
+        print(format_rows(differences))
+    print("mean [95 % interval over patients and folds]; differences are paired")
+    for name, found in (("table", rows), ("differences", differences)):
+        with new_file(args.out / f"{name}.json", overwrite=True) as partial:
+            text = json.dumps([asdict(row) for row in found], indent=1, default=_plain)
+            partial.write_text(text)
     if write_lookahead(rows, args.out / "look-ahead.png"):
         print(f"score against look-ahead: {args.out / 'look-ahead.png'}")
     return 0

@@ -27,7 +27,16 @@ from models.spec import BundleSpec
 from models.streaming import Floats
 
 _BLOCK = 8192
-_SOURCES = ("filters", "frontend", "guard", "montage", "normalise", "reference", "spec")
+_SOURCES = (
+    "filters",
+    "frontend",
+    "guard",
+    "moments",
+    "montage",
+    "normalise",
+    "reference",
+    "spec",
+)
 
 
 class FeatureStore:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,31 @@ def rows_of(cells: Mapping[Cell, dict[str, Any]]) -> list[Row]:
     return [
         Row(gain, name, len(found), {m: _mean([line[m] for line in found]) for m in MEASURES})
         for (gain, name), found in sorted(lines.items(), key=lambda item: item[0][0])
+    ]
+
+
+def differences_of(cells: Mapping[Cell, dict[str, Any]]) -> list[Row]:
+    """The first variant less every other decoder, paired over patients and folds; rows as above.
+
+    Patients differ more than decoders do: an interval of their difference says what two intervals
+    of means cannot.
+    """
+    first = next(iter(cells)).variant
+    lines: dict[tuple[float, str], list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for cell, scores in cells.items():
+        reference = cells[replace(cell, variant=first)]
+        own = [] if cell.variant == first else [{**scores["network"], "name": cell.variant}]
+        for line in [*own, *scores["others"]]:
+            pair = reference["network"], line
+            lines.setdefault((cell.gain, f"{first} less {line['name']}"), []).append(pair)
+    return [
+        Row(
+            gain,
+            name,
+            len(pairs),
+            {m: _mean([a[m] - b[m] for a, b in pairs]) for m in MEASURES},
+        )
+        for (gain, name), pairs in sorted(lines.items(), key=lambda item: item[0][0])
     ]
 
 

@@ -1,11 +1,8 @@
 """Statistics of a stretch of signal, artefacts left out.
 
-The estimator is training's: mean and standard deviation of unmasked samples of the unscaled front
-end. A median with its absolute deviation would bear artefacts better, but it is another quantity:
-of a rectified band signal it differs from the moments that the network was trained with by a
-factor that depends on the distribution. So the moments stay, and whole seconds of a channel go
-whose root mean square is more than `ARTEFACT` times that of its median second. Where no second
-goes, the result is training's to rounding; `moments` leaves none out.
+The estimator is training's, by the same code: mean and standard deviation of unmasked samples of
+the unscaled front end, without the seconds that hold artefacts (`models.moments`). The estimator
+`moments` leaves none out.
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from models.errors import CalibrationError
 from models.guard import Guard, Mask
+from models.moments import Seconds, good_seconds, moments
 from models.normalise import Statistics
 from models.streaming import Floats
 
@@ -30,7 +28,6 @@ Estimator = Literal["screened", "moments"]
 SETTLE_S = Fraction(1)
 """Left out at the start and after a gap: notches need it to take line noise out."""
 LEAST_S = 10.0
-ARTEFACT = 4.0
 PLAUSIBLE = 10.0
 """Deviations that are typically this many times the bundle's, or this part, are no day's change."""
 QUIET = 1 / 3
@@ -77,18 +74,13 @@ class Tally:
         self._given_up = np.isin(
             np.array(spec.contacts), np.array(spec.front_end.bad_contacts, dtype=str)
         )
-        self._period = ceil(spec.fs_hz)
         self._settle = ceil(SETTLE_S * spec.fs_hz)
         self._masked = np.zeros(len(spec.contacts), np.int64)
         self.masked_now = self._given_up.copy()
         """Contacts masked at the last sample, `(contacts,)`."""
-        self._rows: list[Doubles] = []
+        self._seconds = Seconds(self._front_end.channels, spec.fs_hz)
         self.interruptions = self._samples = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._skip, self._filled = self._settle, 0
-        self._second = np.zeros((3, self._front_end.channels))
+        self._skip = self._settle
 
     @property
     def seconds(self) -> float:
@@ -97,8 +89,8 @@ class Tally:
 
     def interrupt(self) -> None:
         """Samples are missing here: what follows settles anew."""
-        self._close()
-        self._begin()
+        self._seconds.close()
+        self._skip = self._settle
         self._front_end.reset()
         self._guard.reset()
         self.interruptions += 1
@@ -113,21 +105,7 @@ class Tally:
             self.masked_now = masked[-1]
         self._masked += np.count_nonzero(masked[skip:], axis=0)
         self._samples += len(features) - skip
-        while skip < len(features):
-            part = features[skip : skip + self._period - self._filled]
-            # A masked sample is exactly 0, as in training's estimate.
-            sums = np.count_nonzero(part, axis=0), part.sum(axis=0), (part * part).sum(axis=0)
-            self._second += np.array(sums)
-            self._filled += len(part)
-            skip += len(part)
-            if self._filled == self._period:
-                self._close()
-
-    def _close(self) -> None:
-        if self._filled:
-            self._rows.append(self._second.copy())
-        self._second[:] = 0
-        self._filled = 0
+        self._seconds.feed(features[skip:])
 
     def measured(self, estimator: Estimator = "screened") -> Measured:
         """The statistics of all that was fed.
@@ -144,14 +122,10 @@ class Tally:
                 f"at least {LEAST_S:g} s, better a minute",
                 "calibrate for longer",
             )
-        self._close()
-        # (seconds, channels) each
-        count, total, square = np.array(self._rows).transpose(1, 0, 2)
-        good = _good_seconds(count, square, estimator)
-        n = (count * good).sum(axis=0)
-        mean = (total * good).sum(axis=0) / np.maximum(n, 1)
-        variance = (square * good).sum(axis=0) / np.maximum(n, 1) - mean**2
-        std = np.sqrt(np.maximum(variance, 0.0))
+        self._seconds.close()
+        count, total, square = self._seconds.table()
+        good = good_seconds(count, square) if estimator == "screened" else count > 0
+        n, mean, std = moments(count, total, square, good)
         unknown = (n < LEAST_PART * self._samples) | (std == 0)
         self._refuse_mostly(unknown)
         ratio = std / self._own.std
@@ -188,17 +162,3 @@ def _refuse_implausible(typical: float) -> None:
             f"between {1 / PLAUSIBLE:g} and {PLAUSIBLE:g} times",
             "check the unit and the gain of the signal; --unit says what one of its numbers is",
         )
-
-
-def _good_seconds(count: Doubles, square: Doubles, estimator: Estimator) -> Mask:
-    """Which seconds of which channels count, `(seconds, channels)`."""
-    some: Mask = count > 0
-    if estimator == "moments":
-        return some
-    rms = np.sqrt(square / np.maximum(count, 1))
-    # Sorted with the empty seconds last, the middle of the others is the median (lower of two).
-    middle = np.maximum(some.sum(axis=0) - 1, 0) // 2
-    ordered = np.sort(np.where(some, rms, np.inf), axis=0)
-    typical = np.take_along_axis(ordered, middle[None], axis=0)
-    good: Mask = some & (rms <= ARTEFACT * typical)
-    return good

@@ -133,6 +133,18 @@ def test_statistics_come_out_as_z_scores() -> None:
     np.testing.assert_allclose(z.std(0), 1, atol=0.02)
 
 
+def test_artefacts_do_not_spoil_statistics() -> None:
+    """Three seconds of twenty are gone: noise within a few percent; others keep all of theirs."""
+    x, rng = noise(20), np.random.default_rng(0)
+    bad = x.copy()
+    for second in (5, 9, 13):
+        bad[second * 1024 + 100 :][:80, 2] += rng.uniform(-4000, 4000, 80).astype(np.float32)
+    clean, found = (fit_statistics(FrontEnd(FrontEndSpec(), NAMES, FS), [y]) for y in (x, bad))
+    assert found.std[2] == pytest.approx(clean.std[2], rel=0.05)
+    others = [c for c in range(len(NAMES)) if c != 2]
+    np.testing.assert_array_equal(found.std[others], clean.std[others])
+
+
 def test_scores_are_clipped() -> None:
     x = noise(2)
     x[1000] = 4e3

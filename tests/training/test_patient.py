@@ -1,5 +1,6 @@
 """The simulated patient: reproducible, with its truth, and honest without a signal."""
 
+import argparse
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -8,11 +9,17 @@ import numpy as np
 import pytest
 
 from models.errors import BusyOutputError, RecordingError, SettingsError
+from tools.simulate import add_parser
 from training import dutch, speech
 from training.baselines import LinearBaseline, hop_features, paper_scores
+from training.cross_validation import cross_validate
+from training.evaluate import EvaluationSettings
+from training.folds import FoldSettings
 from training.patient import PatientSettings, simulate
+from training.patient.calibrate import components_r
 from training.patient.drive import utterance_classes
 from training.patient.session import AUDIO_CLOCK_HZ, schedule
+from training.settings import ExperimentSettings
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 SMALL = {"minutes": 2.0, "shafts": 2, "contacts_per_shaft": 10, "informative": 0.3}
@@ -248,6 +255,33 @@ def test_dead_and_saturated_are_what_the_truth_says(patient):
 def test_good_patient_is_decodable(patient):
     r, _ = patient
     assert r > 0.5
+
+
+def test_default_difficulty_is_that_of_published_recordings():
+    """A coarse guard with 20 contacts: between the lowest and the highest published patient.
+
+    `python -m training.patient.calibrate` measures it with all contacts.
+    """
+    found = [score(seed=seed)[0] for seed in (0, 1)]
+    assert 0.52 < np.mean(found) < 0.86, found
+
+
+def test_components_are_scored_as_an_evaluation_scores_them(patient):
+    recording = patient[1].recording
+    wanted = EvaluationSettings(
+        baselines=("linear",), retrainings=0, sound=False, contamination=False
+    )
+    folds = cross_validate(
+        recording, ExperimentSettings(), FoldSettings(count=5), wanted, network=False
+    )
+    expected = np.mean([line.components_r for line in folds.lines("linear")])
+    assert components_r(recording) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_verb_has_the_default_difficulty():
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    assert parser.parse_args(["simulate", "write", "x"]).gain == PatientSettings().gain
 
 
 def test_no_signal_no_score(no_signal):

@@ -13,7 +13,15 @@ from realtime.recordings import read_recording
 from tests.training.recordings import tiny_recording
 from training import study
 from training.settings import ExperimentSettings
-from training.study import Cell, StudySettings, format_rows, rows_of, run_study, variant_of
+from training.study import (
+    Cell,
+    StudySettings,
+    differences_of,
+    format_rows,
+    rows_of,
+    run_study,
+    variant_of,
+)
 
 SMALL = {
     "encoder_size": 8,
@@ -103,3 +111,18 @@ def test_unknown_variants_are_refused() -> None:
     assert variant_of("look-ahead 4", EXPERIMENT).target_lookahead == 4
     assert variant_of("no pre-net", EXPERIMENT).network.prenet is False
     assert variant_of("offline", EXPERIMENT).network.causal is False
+
+
+def test_differences_are_paired_over_patients() -> None:
+    """Scores of patients differ by .2, those of decoders by .1 each time: an interval of zero."""
+    cells: dict[Cell, dict[str, object]] = {}
+    for seed, r in ((0, 0.6), (1, 0.8)):
+        others = [line("linear", r - 0.1)]
+        cells[Cell(1.1, seed, 0, "causal")] = {"network": line("x", r), "others": others}
+        cells[Cell(1.1, seed, 0, "offline")] = {"network": line("x", r + 0.2), "others": []}
+    linear, offline = differences_of(cells)
+    assert [linear.name, offline.name] == ["causal less linear", "causal less offline"]
+    for row, expected in ((linear, 0.1), (offline, -0.2)):
+        found = row.scores["mel_r"]
+        assert row.count == 2 and not isinstance(found, float)
+        assert (found.low, found.high) == (pytest.approx(expected), pytest.approx(expected))

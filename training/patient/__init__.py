@@ -12,7 +12,7 @@
 Scores on a simulated patient are regression figures for software, never evidence about patients.
 """
 
-from training.patient.settings import PatientSettings
+from training.patient.settings import DEFAULT_GAIN, PatientSettings
 from training.patient.simulate import Simulation, Truth, simulate
 
-__all__ = ["PatientSettings", "Simulation", "Truth", "simulate"]
+__all__ = ["DEFAULT_GAIN", "PatientSettings", "Simulation", "Truth", "simulate"]
