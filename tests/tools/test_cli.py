@@ -42,7 +42,7 @@ def test_a_flipped_byte(
     raw = bytearray((bundle / "encoder_step.onnx").read_bytes())
     raw[1000] ^= 16
     (bundle / "encoder_step.onnx").write_bytes(raw)
-    for verb in (["live", bundle, "--out", tmp_path / "run"], ["bench", bundle, "--hops", 100]):
+    for verb in (["live", bundle, "--out", tmp_path / "run"], ["bench", "hop", bundle]):
         assert "SHA-256" in failed(capsys, *verb)
     assert not (tmp_path / "run").exists()
 
@@ -87,7 +87,7 @@ def test_a_missing_extra(
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    line = failed(capsys, "bench", tiny_bundle, "--hops", 100)
+    line = failed(capsys, "bench", "step", tiny_bundle)
     assert "'torch' is not installed" in line
     assert "pip install 'seegvox[train]'" in line
 
