@@ -17,6 +17,7 @@ from tests.training.recordings import tiny_recording
 from tools import evaluate
 from training.evaluate import NETWORK
 from training.experiment import export, train
+from training.int8 import MARGIN
 from training.settings import ExperimentSettings, OptimiserSettings, PhaseSettings
 
 sf = pytest.importorskip("soundfile")
@@ -93,8 +94,8 @@ def test_folds_without_a_network(
 def test_a_bundle_with_its_recording_scores_as_its_experiment(
     experiment: Path, nwb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same held-out part, found by what the bundle says of its training; tolerance: the same
-    graphs, exported twice."""
+    """The same held-out part, found by what the bundle says of its training; tolerance: baselines
+    are fitted twice, and the bundle's network has int8 weights, whose cost is bounded."""
     bundle = tmp_path / "bundle"
     export(experiment, bundle)
     options = ("--baselines", "linear", "--retrain", 0, "--no-contamination", "--no-sound")
@@ -105,8 +106,9 @@ def test_a_bundle_with_its_recording_scores_as_its_experiment(
     assert NETWORK in capsys.readouterr().out
     first, second = (json.loads(file.read_text()) for file in files[:2])
     for a, b in zip(first["lines"], second["lines"], strict=True):
-        assert (a["name"], a["mel_r"]) == (b["name"], pytest.approx(b["mel_r"], abs=1e-5))
-        assert a["mel_r_speech"] == pytest.approx(b["mel_r_speech"], abs=1e-5)
+        near = MARGIN if a["name"] == NETWORK else 1e-5
+        assert (a["name"], a["mel_r"]) == (b["name"], pytest.approx(b["mel_r"], abs=near))
+        assert a["mel_r_speech"] == pytest.approx(b["mel_r_speech"], abs=near)
     assert "Attention" in files[2].read_text()
     scores = load_bundle(bundle).spec.scores
     table = {line["name"]: line["mel_r"] for line in scores["lines"]}
