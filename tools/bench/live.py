@@ -214,6 +214,10 @@ def _notes(found: Document) -> Iterator[str]:
             f"{run['correlation_p50']}), {run['breaks']} breaks, {run['jack_xruns']} xruns; "
             f"playout {run['target_ms']:g} ms into {run['device']}"
         )
+        yield (
+            f"  playout as captured {run['playout_p50_ms']} ms (p50), as the service states it "
+            f"{run['stated_playout_p50_ms']} ms"
+        )
         yield from (f"  {line}" for line in found["paths"][key]["says"])
     for key, search in found["search"].items():
         yield f"{key}: {_smallest(search)}"

@@ -72,13 +72,15 @@ class LivePlan:
 class LiveRun:
     """What a run gave, of its settled part.
 
-    `pieces` by name `(hops,)` ms; `score` of the correlation; `late` whether a hop was; `broken`
+    `pieces` by name `(hops,)` ms; `stated_ms` `(hops,)` the playout that the service itself states;
+    `score` of the correlation; `late` whether a hop was; `broken`
     hops at which the captured sound broke; `machine_ms` how late a bare timer woke; `facts` of the
     service; `xruns` that JACK lost.
     """
 
     plan: LivePlan
     pieces: dict[str, Times]
+    stated_ms: Times
     score: Times
     late: NDArray[np.bool_]
     broken: NDArray[np.int64]
@@ -117,6 +119,8 @@ class LiveRun:
             "underruns": playout["underruns"],
             "trims": playout["trims"],
             "jack_xruns": self.xruns,
+            "playout_p50_ms": _percentile(self.pieces["playout"], 50),
+            "stated_playout_p50_ms": _percentile(self.stated_ms, 50),
             "correlation_p1": _percentile(self.score, 1),
             "correlation_p50": _percentile(self.score, 50),
             "first_hop_s": self.facts["first_hop_s"],
@@ -239,6 +243,7 @@ def _measured(plan: LivePlan, facts: dict[str, Any], folder: Path) -> LiveRun:
     return LiveRun(
         plan,
         {name: values[kept] for name, values in pieces.items()},
+        1e3 * (run.dac - hops["handed_over"])[kept],
         found.score[kept],
         hops["late"][kept],
         # The first kept hop may follow a step that belongs to what is left out.
@@ -270,4 +275,5 @@ def _settled(handed_over: Times) -> NDArray[np.bool_]:
 
 
 def _percentile(values: Times, q: float) -> float | None:
-    return round(float(np.percentile(values, q)), 4) if len(values) else None
+    known = values[np.isfinite(values)]
+    return round(float(np.percentile(known, q)), 4) if len(known) else None
