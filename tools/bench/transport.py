@@ -2,8 +2,8 @@
 
 Receivers take turns on the same stream: the service's own inlet, mne-lsl's pull loop (where mne-lsl
 is installed), the same loop with pylsl, and a pull that waits for a hop, as tutorials have it.
-Time is from the outlet's own note of its push to the receiver's of its newest sample; both run on
-this machine's monotonic clock.
+Time is from the outlet's own note of a packet's push to the receiver's of its last sample; both run
+on this machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ WHAT = {
     "hop": ("push to available: pylsl, pull_chunk(timeout=15 ms)", "yardstick"),
 }
 NOISE_S, NOISE_UV = 10, 30.0
+# Far less than a sample, and far more than float64 rounds.
+_SAME_S = 1e-6
 
 
 def add_parser(subparsers: Any) -> None:
@@ -110,18 +112,23 @@ def noise(folder: Path, bundle: Bundle, seed: int) -> Path:
 
 
 def by_turn(log: Times, sent: Times) -> list[Times]:
-    """Transport of each pull, ms, turn by turn.
+    """From each packet's push to its last sample's being there, ms, turn by turn.
 
     Parameters
     ----------
-    log : `(pulls, 3)` of a receiver: turn, newest timestamp, when it was there.
+    log : `(pulls, 3)` of a receiver: turn, newest timestamp, when it was there. A pull may bring
+        part of a packet, or several.
     sent : `(packets, 2)` of the outlet: last timestamp, when it was pushed.
     """
-    packet = np.searchsorted(sent[:, 0], log[:, 1] - 1e-9)
-    known = packet < len(sent)
-    waited = np.full(len(log), np.nan)
-    waited[known] = 1e3 * (log[known, 2] - sent[packet[known], 1])
-    return [waited[log[:, 0] == number] for number in np.unique(log[:, 0])]
+    turns = []
+    for number in np.unique(log[:, 0]):
+        newest, there = log[log[:, 0] == number, 1:].T
+        # What the first pull brought may have waited since before the turn.
+        inside = (sent[:, 0] > newest[0] + _SAME_S) & (sent[:, 0] <= newest[-1] + _SAME_S)
+        packets = sent[inside]
+        whole = np.searchsorted(newest, packets[:, 0] - _SAME_S)
+        turns.append(1e3 * (there[whole] - packets[:, 1]))
+    return turns
 
 
 def _receiver(kind: str, recording: Path, source_id: str, folder: Path) -> Any:

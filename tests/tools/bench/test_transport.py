@@ -11,15 +11,21 @@ from models.bundle import load_bundle
 from tools.bench.transport import by_turn, measure
 
 
-def test_a_pull_is_set_against_the_packet_of_its_newest_sample() -> None:
-    sent = np.array([[1.016, 1.0161], [1.032, 1.0322], [1.048, 1.0483]])
-    # A pull may bring part of a packet: its newest sample lies within it.
-    log = np.array([[0, 1.016, 1.0165], [0, 1.020, 1.0330], [1, 1.048, 1.0500], [1, 9.0, 9.1]])
-    first, second = by_turn(log, sent)
-    assert first == pytest.approx([0.4, 0.8])
-    assert second[0] == pytest.approx(1.7)
-    # Of a packet that the outlet did not note, nothing is known.
-    assert np.isnan(second[1])
+def test_a_packet_is_there_with_its_last_sample() -> None:
+    """Packet 1 comes in two pulls, 2 and 3 in one; what the first pull brought is not counted."""
+    last = 1 + 0.016 * np.arange(1, 8)
+    sent = np.stack([last, last + 0.0001], axis=1)
+    pulls = [
+        (0, last[0], last[0] + 0.0004),
+        (0, last[1] - 0.004, last[1] + 0.0003),
+        (0, last[1], last[1] + 0.0006),
+        (0, last[3], last[3] + 0.0011),
+        (1, last[4], last[4] + 9.0),
+        (1, last[5], last[5] + 0.0021),
+    ]
+    first, second = by_turn(np.array(pulls), sent)
+    assert first == pytest.approx([0.5, 16 + 1.0, 1.0])
+    assert second == pytest.approx([2.0])
 
 
 @pytest.mark.lsl
